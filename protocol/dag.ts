@@ -55,7 +55,7 @@ export function following(run: Run, atMs: number): RunEvent[] {
         for (const e of afterAttempt(run, shape, step, atMs)) e.type === 'attempt' ? events.push(e) : put(e);
       else if (step.state === 'ready' && isCancelled(run, shape)) put(cancelled(run, shape.name));
       else if (step.state === 'waiting') {
-        const e = isCancelled(run, shape) ? cancelled(run, shape.name) : whenNeedsEnded(shape, state, atMs);
+        const e = isCancelled(run, shape) ? cancelled(run, shape.name) : whenNeedsEnded(watched(run, shape), state, atMs);
         if (e) put(e);
       }
     }
@@ -75,6 +75,12 @@ const cancelled = (run: Run, step: string) => ({
   ...(run.cancel ? { why: run.cancel.reason } : {}),
 });
 
+/** A `finally` step that names no need and wants a failure watches all that came before it: else it could never run. */
+const watched = (run: Run, shape: StepShape): StepShape =>
+  shape.finally && shape.when === 'failure' && shape.needs.length === 0
+    ? { ...shape, needs: run.steps.filter((s) => !s.finally).map((s) => s.name) }
+    : shape;
+
 /** A step whose needs have all ended becomes ready or is skipped; before, nothing. */
 function whenNeedsEnded(shape: StepShape, state: ReadonlyMap<string, StepState>, atMs: number) {
   const needs = shape.needs.map((name) => ({ name, state: state.get(name) ?? 'skipped' }));
@@ -83,7 +89,10 @@ function whenNeedsEnded(shape: StepShape, state: ReadonlyMap<string, StepState>,
   const notPassed = needs.find((n) => n.state !== 'passed');
   const runs = shape.when === 'always' || (shape.when === 'failure' ? bad !== undefined : notPassed === undefined);
   if (runs) return { type: 'ready' as const, step: shape.name, atMs };
-  const why = notPassed ? `needs '${notPassed.name}', which ${said[notPassed.state]}` : 'nothing that it needs has failed';
+  const why =
+    notPassed && shape.when === 'success'
+      ? `needs '${notPassed.name}', which ${said[notPassed.state]}`
+      : 'nothing that it needs has failed';
   return { type: 'settled' as const, step: shape.name, state: 'skipped' as const, why };
 }
 
@@ -137,7 +146,8 @@ function newRound(run: Run, atMs: number): RunEvent[] {
   );
   const event = gone.spent ? 'expire' : 'return';
   const revoked = open.map((a): RunEvent => ({ type: 'attempt', ...a, event, atMs, end: { message: gone.why } }));
-  const lostRounds = new Set(run.at.flatMap((s) => s.attempts.filter((a) => a.state === 'lost').map((a) => a.round)));
+  const lostRounds = new Set(run.lostRounds);
+  for (const s of run.at) for (const a of s.attempts) if (a.state === 'lost') lostRounds.add(a.round);
   if (gone.spent) lostRounds.add(run.round);
   const tooOften = lostRounds.size >= maxRounds || run.at.some((s) => s.attempts.length >= maxAttempts);
   if (!tooOften && !run.cancel) return [...revoked, { type: 'round', round: run.round + 1, why: gone.why }];

@@ -6,6 +6,8 @@ export const errors = {
     `${d.dir} is in use by process ${d.pid}; stop it, or choose another directory with --data`,
   NO_NATS_SERVER: (d: { hint: string }) => `no nats-server was found; ${d.hint}`,
   NATS_SERVER_FAILED: (d: { detail: string }) => `nats-server did not start: ${d.detail}`,
+  NATS_TOO_OLD: (d: { version: string; need: string; why: string }) =>
+    `nats-server ${d.version} is too old here: ${d.why}; install ${d.need} or newer`,
   NATS_UNREACHABLE: (d: { url: string; detail: string }) =>
     `cannot reach NATS at ${d.url} (${d.detail}); is nats-server running, and are the credentials those of this farm?`,
 
@@ -25,6 +27,9 @@ export const errors = {
   NO_WEBHOOK_SECRET: (_: object) =>
     'this farm has no webhook secret, so it takes no webhooks; start it with --webhook-secret-file',
   UNAVAILABLE: (d: { detail: string; afterS: number }) => `${d.detail}; try again in ${d.afterS} s`,
+  TOO_MANY_REQUESTS: (d: { what: string; afterS: number }) => `too many ${d.what} from this address; try again in ${d.afterS} s`,
+  REFUSED: (d: { why: string }) => `refused: ${d.why}`,
+  INTERNAL: (d: { request: string }) => `a fault of the farm itself; the controller's log tells more under request ${d.request}`,
 
   // logs
   LOG_REVOKED: (d: { run: string; step: string; attempt: number }) =>
@@ -38,11 +43,30 @@ export const errors = {
   // store
   WRITE_REFUSED: (d: { seq: number }) => `RUNS was written by another leader after sequence ${d.seq}`,
   WRITE_UNKNOWN: (d: { seq: number; detail: string }) => `it is not known whether record ${d.seq} was stored (${d.detail})`,
+  STREAM_UNUSABLE: (d: { stream: string; detail: string }) => `stream ${d.stream} cannot be used: ${d.detail}`,
+  TASK_NOT_PUBLISHED: (d: { subject: string; detail: string }) => `${d.subject} was not published: ${d.detail}`,
+  INDEX_DAMAGED: (d: { file: string; detail: string }) =>
+    `${d.file} is damaged (${d.detail}); it was deleted and is built again from the stored events`,
   BAD_OBJECT_KEY: (d: { key: string }) => `'${d.key}' cannot be the key of an object`,
 
   // agent
   JOIN_REFUSED: (d: { url: string; status: number; detail: string }) => `${d.url} refused this agent (${d.status}): ${d.detail}`,
   BAD_SECRET: (d: { name: string; detail: string }) => `secret '${d.name}': ${d.detail}`,
+  BAD_IDENTITY: (d: { file: string }) => `${d.file} does not hold a key of an agent; put it back, or remove it and join again`,
+  NO_STEP_USER: (d: { name: string }) => `there is no user '${d.name}' to run steps as; create it, or name another`,
+  BAD_WORKSPACE: (d: { id: string }) => `'${d.id}' does not name a workspace`,
+  JOURNAL_BROKEN: (d: { file: string; detail: string }) =>
+    `${d.file} cannot be written (${d.detail}), so this agent can take nothing new; free the disk and start it again`,
+
+  // command line
+  BAD_USAGE: (d: { detail: string }) => d.detail,
+  NOT_STARTED: (d: { job: string; reason: string }) => `job '${d.job}' was not started: ${d.reason || 'the farm gave no reason'}`,
+  FARM_UNREACHABLE: (d: { urls: string[]; detail: string }) =>
+    `no controller answers at ${d.urls.join(' or ')} (${d.detail}); is the farm running ('thresh up'), and is --url or THRESH_URL right?`,
+  ANSWER_LOST: (d: { url: string; detail: string; look: string }) =>
+    `${d.url} was lost before it answered (${d.detail}), so it is not known whether it did what was asked; ${d.look}`,
+  BAD_ANSWER: (d: { url: string; detail: string }) =>
+    `${d.url} does not answer as a controller of this version does (${d.detail}); check --url, and that both versions fit`,
 } as const;
 
 export type ErrorCode = keyof typeof errors;

@@ -1,7 +1,7 @@
 import { pullKey } from './change.ts';
 import type { Agent, ConfigState, FarmChange, FarmRecord, Positions, PullState } from './record.ts';
 import { recordVersion } from './record.ts';
-import { applyToRun, hasEnded, openRun, type Run } from './run.ts';
+import { applyToRun, hasEnded, openRun, type Run, wantsCancel } from './run.ts';
 
 /**
  * The farm's state, folded from `RUNS`. A fold changes it in place; what it holds (runs, agents) is never changed, only replaced,
@@ -44,16 +44,21 @@ export class Farm {
       case 'verdict': {
         this.positions = record.positions;
         const { creates, cancels, changes } = record.verdict;
+        const changed = creates.map((c) => c.id);
         for (const created of creates) {
           this.put(openRun(created));
           if (later(created.id, this.lastRunId)) this.lastRunId = created.id;
         }
         for (const { run: id, by, reason, force } of cancels) {
           const run = this.runs.get(id);
-          if (run && !hasEnded(run)) this.put({ ...run, cancelAsked: { by, reason, force }, n: run.n + 1 });
+          if (!run || hasEnded(run)) continue;
+          // Asking again without force does not take back a force that was asked for.
+          const cancelAsked = run.cancelAsked?.force && !force ? run.cancelAsked : { by, reason, force };
+          this.put({ ...run, cancelAsked, n: run.n + 1 });
+          changed.push(id);
         }
         for (const change of changes) this.change(change);
-        return [...creates.map((c) => c.id), ...cancels.map((c) => c.run)];
+        return changed;
       }
       case 'run': {
         this.positions = record.positions;
@@ -85,6 +90,7 @@ export class Farm {
       case 'checkpoint':
         this.term = record.term;
         this.leader = record.leader;
+        this.leaderUrl = record.leaderUrl ?? this.leaderUrl;
         this.positions = record.positions;
         this.lastRunId = record.lastRunId;
         this.config = record.config;
@@ -94,6 +100,9 @@ export class Farm {
         );
         replace(this.pausedQueues, record.queues);
         replace(this.pulls, record.pulls);
+        return [];
+      default:
+        // A type that this level does not know; it is kept in the stream for those who do.
         return [];
     }
   }
@@ -139,7 +148,7 @@ export class Farm {
   private put(run: Run): void {
     if (run.archived) this.runs.delete(run.id);
     else this.runs.set(run.id, run);
-    if (run.cancelAsked && !run.cancel && !hasEnded(run)) this.cancelAsked.add(run.id);
+    if (wantsCancel(run)) this.cancelAsked.add(run.id);
     else this.cancelAsked.delete(run.id);
     const key = pullKey(run.refs);
     if (key === undefined) return;

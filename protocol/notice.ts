@@ -42,10 +42,14 @@ export type NoticeAddress = AttemptKey & { agent: string; n: number };
 
 export const noticeSubject = (a: NoticeAddress): string => `notice.${a.agent}.${keyOf(a)}.${a.n}`;
 
+/** One way to write each number, or one notice could be sent under several subjects. */
+const counting = /^[1-9][0-9]*$/;
+
 /** The address in a subject of `NOTICES`; undefined when it is none. */
 export function parseNoticeSubject(subject: string): NoticeAddress | undefined {
   const [head, agent, run, step, attempt, n, ...rest] = subject.split('.');
   if (head !== 'notice' || !agent || !run || !step || !attempt || !n || rest.length > 0) return undefined;
+  if (!counting.test(attempt) || !counting.test(n)) return undefined;
   const numbers = { attempt: Number(attempt), n: Number(n) };
   if (!Number.isSafeInteger(numbers.attempt) || !Number.isSafeInteger(numbers.n)) return undefined;
   return { agent, run, step, ...numbers };

@@ -78,6 +78,8 @@ export type FarmRecord =
   | (Base & {
       type: 'checkpoint';
       leader: string;
+      /** Absent in what older programs wrote. */
+      leaderUrl?: string;
       positions: Positions;
       lastRunId: string;
       agents: Agent[];

@@ -10,7 +10,7 @@ const epochMs = 1_288_834_974_657n;
  */
 export function mintRunId(last: string, nowMs: number): string {
   const now = ((BigInt(nowMs) - epochMs) << 22n).toString();
-  return later(now, last) ? now : (BigInt(last) + 1n).toString();
+  return nowMs > epochMs && later(now, last) ? now : (BigInt(last) + 1n).toString();
 }
 
 /** When a run id was minted, milliseconds since the epoch. */

@@ -91,6 +91,8 @@ export type Run = NewRun & {
   home?: string;
   /** Why the workspace of this round is gone; `spent`: it counts against the rounds that a run may lose. */
   homeless?: { why: string; spent: boolean };
+  /** Earlier rounds whose workspace was lost between two steps, so that no attempt tells of it. */
+  lostRounds?: readonly number[];
   /** What a verdict has asked for; the run's own `cancel` event follows from it. */
   cancelAsked?: Cancel;
   cancel?: Cancel;
@@ -118,6 +120,10 @@ export const hasEnded = (run: Pick<Run, 'state'>): boolean =>
 export const isSettled = (state: StepState): state is StepEndState =>
   state !== 'waiting' && state !== 'ready' && state !== 'running';
 
+/** Whether a verdict asked to cancel the run, or to cancel it harder, and its own events do not say so yet. */
+export const wantsCancel = (run: Run): boolean =>
+  run.cancelAsked !== undefined && !hasEnded(run) && (run.cancel === undefined || (run.cancelAsked.force && !run.cancel.force));
+
 /** The newest attempt of a step, if it ever had one. */
 export const lastAttempt = (step: RunStep | undefined): Attempt | undefined => step?.attempts.at(-1);
 
@@ -130,13 +136,15 @@ export const attemptOf = (run: Run, step: string, attempt: number): Attempt | un
 export const openAttempts = (run: Run): { step: string; attempt: Attempt }[] =>
   run.at.flatMap((s) => s.attempts.filter((a) => isOpen(a.state)).map((attempt) => ({ step: s.name, attempt })));
 
-const freshSteps = (steps: readonly StepShape[], atMs: number, before?: readonly RunStep[]): RunStep[] =>
-  steps.map((s, i) => {
+const freshSteps = (steps: readonly StepShape[], atMs: number, before?: readonly RunStep[]): RunStep[] => {
+  const onlyFinally = steps.every((s) => s.finally);
+  return steps.map((s, i) => {
     const attempts = before?.[i]?.attempts ?? [];
-    return s.needs.length === 0 && !s.finally
+    return s.needs.length === 0 && (!s.finally || onlyFinally)
       ? { name: s.name, state: 'ready', readyAtMs: atMs, attempts }
       : { name: s.name, state: 'waiting', attempts };
   });
+};
 
 /** A run at its creation: steps that need nothing are ready. */
 export const openRun = (created: NewRun): Run => ({
@@ -170,9 +178,10 @@ const withAttempt = (step: RunStep, event: Extract<RunEvent, { type: 'attempt' }
 
 /** Folds one stored event. Events that do not fit (late, repeated, of an unknown step) change nothing. */
 export function applyToRun(run: Run, event: RunEvent): Run {
+  if (hasEnded(run)) return event.type === 'archived' && !run.archived ? { ...run, archived: true } : run;
   switch (event.type) {
     case 'ready':
-      return withStep(run, event.step, (s) => ({ ...s, state: 'ready', readyAtMs: event.atMs }));
+      return withStep(run, event.step, (s) => (canBeReady(s) ? { ...s, state: 'ready', readyAtMs: event.atMs } : s));
     case 'assigned': {
       const attempt: Attempt = {
         attempt: event.attempt,
@@ -181,7 +190,12 @@ export function applyToRun(run: Run, event: RunEvent): Run {
         state: 'assigned',
         assignedAtMs: event.atMs,
       };
-      const next = withStep(run, event.step, (s) => ({ ...s, state: 'running', attempts: [...s.attempts, attempt] }));
+      const next = withStep(run, event.step, (s) =>
+        s.state === 'ready' && event.attempt === s.attempts.length + 1
+          ? { ...s, state: 'running', attempts: [...s.attempts, attempt] }
+          : s,
+      );
+      if (next === run) return run;
       return {
         ...next,
         state: run.state === 'queued' ? 'running' : run.state,
@@ -192,20 +206,29 @@ export function applyToRun(run: Run, event: RunEvent): Run {
     case 'attempt':
       return withStep(run, event.step, (s) => withAttempt(s, event));
     case 'settled':
-      return withStep(run, event.step, (s) => ({ ...s, state: event.state, ...(event.why ? { why: event.why } : {}) }));
+      return withStep(run, event.step, (s) =>
+        isSettled(s.state) ? s : { ...s, state: event.state, ...(event.why ? { why: event.why } : {}) },
+      );
     case 'homeless':
-      return run.workspace === 'local' ? { ...run, homeless: { why: event.why, spent: event.spent } } : run;
+      return run.home === undefined || run.homeless ? run : { ...run, homeless: { why: event.why, spent: event.spent } };
     case 'round': {
-      const { home: _home, homeless: _homeless, ...rest } = run;
-      return { ...rest, round: event.round, at: freshSteps(run.steps, run.createdAtMs, run.at) };
+      if (event.round !== run.round + 1) return run;
+      const { home: _home, homeless, ...rest } = run;
+      const lostRounds = homeless?.spent ? [...(run.lostRounds ?? []), run.round] : run.lostRounds;
+      const at = freshSteps(run.steps, run.createdAtMs, run.at);
+      return { ...rest, round: event.round, at, ...(lostRounds ? { lostRounds } : {}) };
     }
     case 'cancel':
+      if (run.cancel && (run.cancel.force || !event.force)) return run;
       return { ...run, state: 'stopping', cancel: { by: event.by, reason: event.reason, force: event.force } };
     case 'finished':
       return { ...run, state: event.state, reason: event.reason, endedAtMs: event.atMs };
-    case 'archived':
-      return { ...run, archived: true };
     default:
       return run;
   }
 }
+
+const canBeReady = (step: RunStep): boolean => {
+  const last = lastAttempt(step);
+  return step.state === 'waiting' || (step.state === 'running' && last !== undefined && !isOpen(last.state));
+};
