@@ -1,0 +1,196 @@
+import { join as pathJoin } from 'node:path';
+import { jetstream } from '@nats-io/jetstream';
+import type { Logger } from 'pino';
+import type { Beat } from '../protocol/beat.ts';
+import { messageOf } from '../protocol/errors.ts';
+import { type JoinRequest, protocolRange } from '../protocol/join.ts';
+import type { Times } from '../protocol/times.ts';
+import { Attempts } from './attempts.ts';
+import { startBeats } from './beats.ts';
+import { connectAgent } from './connect.ts';
+import { freeBytes } from './disk.ts';
+import type { Executor } from './executor/executor.ts';
+import { loadIdentity } from './identity.ts';
+import { readInbox } from './inbox.ts';
+import { join } from './join.ts';
+import { openJournal } from './journal.ts';
+import { Notices } from './notices.ts';
+import { openSecrets } from './secrets.ts';
+import { startShipping } from './ship/ship.ts';
+import { openSpool } from './ship/spool.ts';
+import { localWorkspaces } from './workspace/local.ts';
+
+export type AgentSettings = {
+  name: string;
+  /** Controllers. */
+  urls: string[];
+  /** A secret. */
+  joinToken: string;
+  dataDir: string;
+  slots: number;
+  /** Of the queues that the token allows; absent: all. */
+  queues?: string[];
+  times: Times;
+  host: string;
+  version: string;
+  /** As whom steps run, if not as the agent itself. */
+  stepUser?: { uid: number; gid: number } | undefined;
+  /** How long a step may go on after the agent was asked to stop, milliseconds; then it is given back. */
+  graceMs: number;
+};
+
+export type AgentDeps = {
+  log: Logger;
+  executor: Executor;
+  fetch: typeof fetch;
+  /** Milliseconds since the epoch. */
+  wallMs: () => number;
+  /** The agent cannot go on; its process should end. */
+  failed: (error: Error) => void;
+};
+
+export type Agent = {
+  id: string;
+  /** Takes nothing new, lets steps end within the grace period, gives back the rest, tells the farm all of it. */
+  drain: () => Promise<void>;
+  /** Ends at once, without telling anybody; steps are left to the next start. For tests that need a crash without one, use SIGKILL. */
+  stop: () => Promise<void>;
+};
+
+/** How long a stopping agent waits for its last notices and logs to be stored, milliseconds. */
+const farewellMs = 15_000;
+
+/** Joins the farm and serves it. */
+export async function startAgent(settings: AgentSettings, deps: AgentDeps): Promise<Agent> {
+  const { log, executor, wallMs } = deps;
+  const { dataDir, slots, times } = settings;
+  const stopping = new AbortController();
+  const identity = await loadIdentity(dataDir);
+  const journal = openJournal(dataDir, wallMs);
+  const workspaces = await localWorkspaces({ root: pathJoin(dataDir, 'workspaces'), owner: settings.stepUser });
+  const takesUntrusted = executor.kind !== 'process';
+
+  const request: JoinRequest = {
+    name: settings.name,
+    publicKey: identity.user.getPublicKey(),
+    curveKey: identity.curve.getPublicKey(),
+    ...(settings.queues ? { queues: settings.queues } : {}),
+    executor: executor.kind,
+    host: settings.host,
+    version: settings.version,
+    protocol: protocolRange,
+  };
+  const {
+    agent: id,
+    nats,
+    token,
+  } = await join({
+    fetch: deps.fetch,
+    urls: settings.urls,
+    joinToken: settings.joinToken,
+    request,
+    log,
+    signal: stopping.signal,
+  });
+  log.info({ agent: id, nats }, 'joined the farm');
+  const login = { url: nats, seed: new TextDecoder().decode(identity.user.getSeed()), agent: id };
+  const nc = await connectAgent(
+    { ...login, name: id, refused: (detail) => log.info({ detail }, 'NATS does not let this agent in yet') },
+    stopping.signal,
+  );
+  const js = jetstream(nc);
+
+  const notices = new Notices({
+    js,
+    agent: id,
+    log,
+    journal,
+    settled: (key) => attempts.noticesStored(key),
+  });
+  const ship = startShipping({
+    urls: settings.urls,
+    agent: id,
+    token,
+    log: (facts, message) => log.info(facts, message),
+  });
+  let kept = await workspaces.list();
+  let freeDiskBytes: number | undefined;
+  const say = (): Beat => ({
+    v: 1,
+    term: journal.highestTerm(),
+    ...attempts.said(),
+    workspaces: kept.slice(0, 1_000),
+    health: freeDiskBytes === undefined ? {} : { freeDiskBytes },
+  });
+  const attempts: Attempts = new Attempts({
+    agent: id,
+    slots,
+    log,
+    wallMs,
+    executor,
+    takesUntrusted,
+    journal,
+    openWorkspace: async (task) => {
+      const workspace = await workspaces.open(task.run, task.round);
+      kept = await workspaces.list();
+      return { workspace: workspace.dir, ...(await workspace.attempt(task.step, task.attempt)) };
+    },
+    openSecrets: (task) => openSecrets(task, identity.curve),
+    openSpool: (task) => openSpool({ root: pathJoin(dataDir, 'spool'), key: task, maxBytes: task.maxLogBytes, now: wallMs }),
+    ship,
+    sendNotices: (key) => notices.push(key),
+    changed: () => beats?.update(say()),
+  });
+  const forget = async (name: string) => {
+    await workspaces
+      .forget(name)
+      .catch((error) => log.warn({ workspace: name, reason: messageOf(error) }, 'a workspace could not be removed'));
+    kept = await workspaces.list();
+    beats?.update(say());
+  };
+  let beats: ReturnType<typeof startBeats> | undefined;
+  await attempts.recover();
+  beats = startBeats({
+    ...login,
+    timeoutMs: times.beatTimeoutMs,
+    beat: say(),
+    heed: (orders) => {
+      attempts.heed(orders);
+      for (const name of orders.forget) void forget(name);
+    },
+    failed: deps.failed,
+  });
+  const reading = readInbox(
+    { js, agent: id, log, slot: (signal) => attempts.slot(signal), take: (task) => attempts.take(task) },
+    stopping.signal,
+  );
+  const measuring = setInterval(() => {
+    void freeBytes(dataDir).then((bytes) => {
+      freeDiskBytes = bytes;
+      beats?.update(say());
+    });
+  }, 30_000);
+
+  const stop = async () => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    clearInterval(measuring);
+    await beats?.stop();
+    notices.stop();
+    await ship.stop();
+    await nc.close();
+    await reading;
+    journal.close();
+  };
+  return {
+    id,
+    stop,
+    drain: async () => {
+      attempts.drain();
+      await attempts.idle(AbortSignal.timeout(settings.graceMs));
+      await attempts.giveBack(`agent '${id}' is leaving`);
+      await attempts.allTold(AbortSignal.timeout(farewellMs));
+      await stop();
+    },
+  };
+}

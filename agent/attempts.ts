@@ -1,0 +1,310 @@
+import type { Logger } from 'pino';
+import type { Beat, Orders } from '../protocol/beat.ts';
+import { messageOf } from '../protocol/errors.ts';
+import type { Notice } from '../protocol/notice.ts';
+import { type AttemptKey, keyOf, type Task } from '../protocol/task.ts';
+import { stepEnvironment } from './environment.ts';
+import type { Executor, Started, StepEnd } from './executor/executor.ts';
+import type { Journal } from './journal.ts';
+import { createMask } from './ship/mask.ts';
+import type { Shipping } from './ship/ship.ts';
+import type { Spool } from './ship/spool.ts';
+
+export type AttemptsDeps = {
+  agent: string;
+  slots: number;
+  log: Logger;
+  /** Milliseconds since the epoch. */
+  wallMs: () => number;
+  executor: Executor;
+  /** Whether steps of people whom the repository does not trust may run here. */
+  takesUntrusted: boolean;
+  journal: Journal;
+  /** The workspace of a run's round and a directory of this attempt's own, both absolute. */
+  openWorkspace: (task: Task) => Promise<{ workspace: string; scratch: string }>;
+  openSecrets: (task: Task) => Record<string, string>;
+  openSpool: (task: Task) => Promise<Spool>;
+  /** Ships a spool to a controller until all of it is stored, or it is refused. */
+  ship: Pick<Shipping, 'add'>;
+  sendNotices: (key: AttemptKey) => void;
+  /** What the agent has to say has changed. */
+  changed: () => void;
+};
+
+/**
+ * starting: on its way to the executor. running, stopping: a step is there. ended: its end is journalled and on its way to the farm.
+ * revoked: it is being killed, and nobody wants to hear of it.
+ */
+type Phase = 'starting' | 'running' | 'stopping' | 'ended' | 'revoked';
+
+type Live = {
+  task: Task;
+  phase: Phase;
+  started?: Started;
+  spool?: Spool;
+  /** Why it is given back instead of ended. */
+  returned?: string;
+  noticesStored: boolean;
+  logStored: boolean;
+  over: Promise<void>;
+};
+
+/** The attempts that this agent holds: takes them, runs them, tells how they end, and lets go when the farm has all of it. */
+export class Attempts {
+  readonly #deps: AttemptsDeps;
+  readonly #live = new Map<string, Live>();
+  #draining = false;
+  #waitingForChange: (() => void)[] = [];
+
+  constructor(deps: AttemptsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Attempts that fill a slot. */
+  get running(): number {
+    return [...this.#live.values()].filter((l) => l.phase !== 'ended').length;
+  }
+
+  /** What the beat says of them. */
+  said(): Pick<Beat, 'held' | 'slots' | 'draining' | 'shipping'> {
+    const all = [...this.#live.values()];
+    const { slots } = this.#deps;
+    return {
+      held: all
+        .filter((l) => l.phase !== 'revoked' && !l.noticesStored)
+        .map(({ task: { run, step, attempt }, phase }) => ({
+          run,
+          step,
+          attempt,
+          stopping: phase === 'stopping' || phase === 'ended',
+        })),
+      slots: { total: slots, free: this.#draining ? 0 : Math.max(0, slots - this.running) },
+      draining: this.#draining,
+      shipping: all.filter((l) => !l.logStored).length,
+    };
+  }
+
+  /** Resolves when a slot is free and tasks are taken. */
+  async slot(signal: AbortSignal): Promise<void> {
+    while (this.#draining || this.running >= this.#deps.slots) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#waitingForChange.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    signal.throwIfAborted();
+  }
+
+  /** Takes a task, unless it is known already or comes from a leader of the past. It is journalled when this returns. */
+  take(task: Task): void {
+    const { journal, log } = this.#deps;
+    const key = keyIn(task);
+    const seen = journal.highestTerm();
+    if (task.term < seen) {
+      log.warn({ ...key, term: task.term, seen }, 'a task of an earlier term was left alone');
+      return;
+    }
+    journal.raiseTerm(task.term);
+    if (!journal.accept(task)) return;
+    const live = newLive(task, 'starting');
+    this.#live.set(keyOf(key), live);
+    live.over = this.#run(live);
+    this.#changed();
+  }
+
+  /** Carries out what the leader says about them. */
+  heed(orders: Orders): void {
+    const { journal } = this.#deps;
+    if (orders.term < journal.highestTerm()) return;
+    journal.raiseTerm(orders.term);
+    for (const key of orders.cancel) this.#stop(key);
+    for (const key of orders.revoke) this.#revoke(key);
+    if (orders.drain) this.drain();
+  }
+
+  /** Takes nothing new from now on. */
+  drain(): void {
+    this.#draining = true;
+    this.#changed();
+  }
+
+  /** Stops what still runs and gives it back: it did not fail. Resolves when all of it has ended. */
+  async giveBack(reason: string): Promise<void> {
+    const running = [...this.#live.values()].filter((l) => l.phase !== 'ended');
+    for (const live of running) {
+      live.returned = reason;
+      live.started?.stop();
+    }
+    await Promise.all(running.map((l) => l.over));
+  }
+
+  /** Resolves when nothing runs. */
+  async idle(signal: AbortSignal): Promise<void> {
+    await untilAborted(Promise.all([...this.#live.values()].map((l) => l.over)), signal);
+  }
+
+  /** Resolves when the farm has everything of every attempt. */
+  async allTold(signal: AbortSignal): Promise<void> {
+    while (this.#live.size > 0 && !signal.aborted)
+      await untilAborted(new Promise<void>((resolve) => this.#waitingForChange.push(resolve)), signal);
+  }
+
+  /** Kills what an earlier agent process left running and tells the farm how each attempt ended. */
+  async recover(): Promise<void> {
+    const { agent, executor, journal, log, openSpool, sendNotices } = this.#deps;
+    for (const { task, handle, ended } of journal.held()) {
+      const key = keyIn(task);
+      const live = newLive(task, 'ended');
+      this.#live.set(keyOf(key), live);
+      this.#ship(live, await openSpool(task));
+      if (!ended) {
+        const wasThere = handle !== undefined && (await executor.reap(handle));
+        log.warn(
+          { ...key },
+          wasThere
+            ? 'killed a step that an earlier agent process left running'
+            : 'an attempt of an earlier agent process is lost',
+        );
+        await this.#tellEnd(live, { outcome: 'lost', message: `agent '${agent}' was started again and killed the step` });
+      }
+      sendNotices(key);
+    }
+  }
+
+  /** All notices of an attempt are stored. */
+  noticesStored(key: AttemptKey): void {
+    const live = this.#live.get(keyOf(key));
+    if (live?.phase !== 'ended') return;
+    live.noticesStored = true;
+    this.#letGo(live);
+  }
+
+  /** Ships the output until all of it is stored, or nobody wants it. */
+  #ship(live: Live, spool: Spool): void {
+    live.spool = spool;
+    void this.#deps.ship.add(keyIn(live.task), live.task.token, spool).then((shipped) => {
+      if (shipped.outcome === 'refused')
+        this.#deps.log.warn({ ...shipped.key, code: shipped.code }, `the rest of a log was not stored: ${shipped.message}`);
+      live.logStored = true;
+      this.#letGo(live);
+    });
+  }
+
+  async #run(live: Live): Promise<void> {
+    const { task } = live;
+    const end = await this.#execute(live).catch((error: unknown): StepEnd => ({ outcome: 'error', message: messageOf(error) }));
+    if (live.phase === 'revoked') {
+      await live.spool?.end();
+      return this.#forget(live);
+    }
+    await this.#tellEnd(live, end).catch((error) =>
+      this.#deps.log.error({ err: error, ...keyIn(task) }, 'the end of a step could not be journalled'),
+    );
+    this.#deps.sendNotices(keyIn(task));
+  }
+
+  async #execute(live: Live): Promise<StepEnd> {
+    const { task } = live;
+    const { executor, journal, wallMs } = this.#deps;
+    const key = keyIn(task);
+    if (!task.trusted && !this.#deps.takesUntrusted)
+      return {
+        outcome: 'error',
+        message: `the ${executor.kind} executor of agent '${this.#deps.agent}' takes trusted runs only`,
+      };
+    const secrets = this.#deps.openSecrets(task);
+    const { workspace, scratch } = await this.#deps.openWorkspace(task);
+    const spool = await this.#deps.openSpool(task);
+    this.#ship(live, spool);
+    if (live.phase !== 'starting' || live.returned) return { outcome: 'stopped' };
+    const mask = createMask(Object.values(secrets));
+    live.started = executor.start({
+      key,
+      spec: task.spec,
+      env: stepEnvironment(task, secrets),
+      workspace,
+      scratch,
+      output: (bytes) => spool.write(mask.push(bytes)),
+      handle: (handle) => {
+        journal.setHandle(key, handle);
+        journal.addNotice(key, { v: 1, type: 'start', atMs: wallMs() });
+        this.#deps.sendNotices(key);
+      },
+    });
+    live.phase = 'running';
+    const end = await live.started.ended;
+    await spool.write(mask.flush());
+    return end;
+  }
+
+  async #tellEnd(live: Live, end: StepEnd): Promise<void> {
+    const { journal, wallMs } = this.#deps;
+    const logBytes = (await live.spool?.end()) ?? 0;
+    const { outcome, ...how } = end;
+    const given = live.returned !== undefined && outcome === 'stopped' ? live.returned : undefined;
+    const notice: Notice =
+      given === undefined
+        ? { v: 1, type: 'end', atMs: wallMs(), outcome, ...how, logBytes }
+        : { v: 1, type: 'return', atMs: wallMs(), reason: given, logBytes };
+    journal.addNotice(keyIn(live.task), notice);
+    live.phase = 'ended';
+    if (!live.spool) live.logStored = true;
+    this.#changed();
+  }
+
+  #stop(key: AttemptKey): void {
+    const live = this.#live.get(keyOf(key));
+    if (!live || (live.phase !== 'starting' && live.phase !== 'running')) return;
+    live.phase = 'stopping';
+    live.started?.stop();
+    this.#changed();
+  }
+
+  #revoke(key: AttemptKey): void {
+    const live = this.#live.get(keyOf(key));
+    if (!live || live.phase === 'revoked') return;
+    const wasEnded = live.phase === 'ended';
+    live.phase = 'revoked';
+    this.#deps.log.warn({ ...key }, 'an attempt was given to another agent; it is killed here');
+    if (wasEnded) this.#forget(live);
+    else live.started?.kill();
+    this.#changed();
+  }
+
+  #letGo(live: Live): void {
+    if (live.phase === 'ended' && live.noticesStored && live.logStored) this.#forget(live);
+    else this.#changed();
+  }
+
+  #forget(live: Live): void {
+    const key = keyIn(live.task);
+    if (!this.#live.delete(keyOf(key))) return;
+    this.#deps.journal.done(key);
+    this.#changed();
+  }
+
+  #changed(): void {
+    const waiting = this.#waitingForChange;
+    this.#waitingForChange = [];
+    for (const resolve of waiting) resolve();
+    this.#deps.changed();
+  }
+}
+
+const newLive = (task: Task, phase: Phase): Live => ({
+  task,
+  phase,
+  noticesStored: false,
+  logStored: false,
+  over: Promise.resolve(),
+});
+
+const keyIn = ({ run, step, attempt }: Task): AttemptKey => ({ run, step, attempt });
+
+const untilAborted = (work: Promise<unknown>, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    void work.then(() => resolve());
+  });

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+import pino from 'pino';
+import { isFarmError, messageOf } from '../protocol/errors.ts';
+import { startAgent } from './agent.ts';
+import { readConfig } from './config.ts';
+import { inUseExitCode, lockDataDir } from './lock.ts';
+
+try {
+  const { settings, executor, logLevel } = await readConfig(process.argv.slice(2));
+  lockDataDir(settings.dataDir);
+  const log = pino({ level: logLevel, base: { agent: settings.name } }, pino.destination({ dest: 2, sync: true }));
+  if (executor.kind === 'process') log.warn('steps run as processes of this machine, without a container: trusted jobs only');
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => {
+        process.on(signal, () => process.exit(130));
+        resolve(signal);
+      });
+  });
+  const agent = await startAgent(settings, {
+    log,
+    executor,
+    fetch,
+    wallMs: () => Date.now(),
+    failed: (error) => {
+      log.fatal({ err: error }, 'this agent cannot go on');
+      process.exit(1);
+    },
+  });
+  log.info({ signal: await stopped }, 'draining');
+  await agent.drain();
+} catch (error) {
+  process.stderr.write(`thresh-agent: ${messageOf(error)}\n`);
+  process.exitCode = isFarmError(error, 'DATA_DIR_IN_USE') ? inUseExitCode : 1;
+}

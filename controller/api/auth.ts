@@ -1,0 +1,81 @@
+import type { FastifyRequest } from 'fastify';
+import { FarmError } from '../../protocol/errors.ts';
+import type { JoinGrant } from '../../protocol/join.ts';
+import { sameText } from '../store/keys.ts';
+import { buckets } from './buckets.ts';
+import type { ApiDeps } from './deps.ts';
+
+/** Who speaks, as far as the route cares. */
+export type Principal = { kind: 'admin'; by: string } | { kind: 'join'; grant: JoinGrant } | { kind: 'agent'; agent: string };
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whose token a route under /api takes, and no other's. Absent: the admin's. */
+    token?: 'join' | 'agent';
+  }
+  interface FastifyRequest {
+    principal: Principal | null;
+  }
+}
+
+type AuthDeps = Pick<ApiDeps, 'keys' | 'adminToken' | 'farm' | 'now' | 'wallMs'>;
+
+/**
+ * Says who speaks. A genuine token always passes; from an address with many failures (10 at once, then one in 6 s) further ones are
+ * answered 429. So behind a shared address nobody can lock another out; that guessing stays hopeless is up to the tokens' length.
+ * The answer throws FarmError UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, UNAVAILABLE (an agent that this replica does not know yet)
+ */
+export function authenticator(deps: AuthDeps): (request: FastifyRequest) => Principal {
+  if (deps.adminToken.length < 32) throw new RangeError('the admin token must have at least 32 characters');
+  const failures = buckets({ size: 10, perSecond: 1 / 6, maxKeys: 10_000, now: deps.now });
+  const joins = buckets({ size: 200, perSecond: 5, maxKeys: 10_000, now: deps.now });
+  const demandPoint = (from: ReturnType<typeof buckets>, request: FastifyRequest, what: string) => {
+    const afterS = from.take(request.ip);
+    if (afterS > 0) throw new FarmError('TOO_MANY_REQUESTS', { what, afterS });
+  };
+
+  return (request) => {
+    const wanted = request.routeOptions.config.token ?? 'admin';
+    if (wanted === 'join') demandPoint(joins, request, 'agents join');
+    const principal = recognise(wanted, bearerOf(request), request, deps);
+    if (principal) return principal;
+    demandPoint(failures, request, 'wrong logins came');
+    throw new FarmError('UNAUTHORIZED', { need: needs[wanted] });
+  };
+}
+
+const needs = {
+  admin: "send 'Authorization: Bearer' and the admin token",
+  join: "send 'Authorization: Bearer' and a join token that is not over; an admin makes one with POST /api/agents/tokens",
+  agent: "send 'Authorization: Bearer' and the token that this agent got when it joined",
+};
+
+/** A session of a browser will be recognised here, beside the header. */
+function recognise(wanted: keyof typeof needs, token: string, request: FastifyRequest, deps: AuthDeps): Principal | undefined {
+  if (token === '') return undefined;
+  switch (wanted) {
+    case 'admin':
+      return sameText(token, deps.adminToken) ? { kind: 'admin', by: 'admin' } : undefined;
+    case 'join': {
+      const grant = deps.keys.openJoinToken(token, deps.wallMs());
+      return grant && { kind: 'join', grant };
+    }
+    case 'agent': {
+      const { agent = '' } = request.params as { agent?: string };
+      if (!deps.keys.isAgentToken(token, agent)) return undefined;
+      const state = deps.farm().agents.get(agent)?.state;
+      if (state === undefined)
+        throw new FarmError('UNAVAILABLE', { detail: `agent '${agent}' is not known here yet`, afterS: 2 });
+      if (state === 'revoked') throw new FarmError('FORBIDDEN', { what: `agent '${agent}' was revoked` });
+      return { kind: 'agent', agent };
+    }
+  }
+}
+
+const bearerOf = (request: FastifyRequest): string => /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+
+/** The person who asks. */
+export function personOf({ principal }: FastifyRequest): { source: 'person'; by: string } {
+  if (principal?.kind !== 'admin') throw new FarmError('FORBIDDEN', { what: 'only an admin may' });
+  return { source: 'person', by: principal.by };
+}

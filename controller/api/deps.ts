@@ -1,0 +1,57 @@
+import type { Readable } from 'node:stream';
+import type { FastifyBaseLogger } from 'fastify';
+import type { WebSocket } from 'ws';
+import type { DeliverySummary, RunQuery, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
+import type { Request } from '../../protocol/delivery.ts';
+import type { Farm } from '../../protocol/farm.ts';
+import type { Run } from '../../protocol/run.ts';
+import type { Keys } from '../store/keys.ts';
+
+/** What the routes need. Effects only; every function may be called at any time after `ready` was ok once. */
+export type ApiDeps = {
+  log: FastifyBaseLogger;
+  keys: Keys;
+  /** At least 32 characters: nothing but its length protects it from being guessed. */
+  adminToken: string;
+  /** Hosts besides the loopback ones that this server answers for: `name` (any port) or `name:port`. */
+  hosts: readonly string[];
+  /** Monotonic milliseconds. */
+  now: () => number;
+  /** Milliseconds since the epoch. */
+  wallMs: () => number;
+  /** This replica's name. */
+  id: string;
+  /** This replica's confirmed state. */
+  farm: () => Farm;
+  ready: () => { ok: true } | { ok: false; why: string };
+  leads: () => boolean;
+  /** Stores a request and waits for its verdict (`intake/request.ts`). */
+  ask: (request: Request, asker: { source: 'person' | 'agent'; by: string }) => Promise<VerdictAnswer>;
+  index: RunIndex;
+  /** Where an agent that reached this server as `host` (a host name without port) logs in to NATS. */
+  natsUrlForAgents: (host: string) => string;
+  /** Resolves when the agent's consumer on `TASKS` exists and the server knows its key. */
+  ensureInbox: (agent: string) => Promise<void>;
+  logs: Logs;
+};
+
+/** The part of the index that lists need. Ended runs are in it, open ones may be. */
+export type RunIndex = {
+  /** Newest first, at most `query.limit`. `before`: a run id; only older ones are wanted. */
+  runs: (query: RunQuery) => Promise<RunSummary[]> | RunSummary[];
+  run: (id: string) => Promise<Run | undefined> | Run | undefined;
+  /** Newest first, at most `limit`. `before`: `source/id` of a delivery; only older ones are wanted. */
+  deliveries: (query: { before?: string; limit: number }) => Promise<DeliverySummary[]> | DeliverySummary[];
+  delivery: (source: string, id: string) => Promise<DeliverySummary | undefined> | DeliverySummary | undefined;
+};
+
+/** `attempt`: absent: the newest. `offset`: bytes. `follow`: wait for more until the attempt ends. */
+export type LogQuery = { run: string; step: string; attempt?: number; offset: number; follow: boolean };
+
+/** Each takes over its socket. */
+export type Logs = {
+  ingest: (socket: WebSocket, agent: string) => void;
+  view: (socket: WebSocket, query: LogQuery) => void;
+  /** @throws FarmError NOT_FOUND when there is no such attempt */
+  read: (query: LogQuery) => Promise<Readable>;
+};

@@ -1,0 +1,169 @@
+import { type Command, Option } from 'commander';
+import type { Problem } from '../../protocol/job.ts';
+import { usage } from './exit.ts';
+import { examples } from './help.ts';
+import { asIs, type Listen, parseListen, parseName, parseNames, parseWhole, several } from './parse.ts';
+import { defaultData, parseUrls } from './settings.ts';
+import type { Env } from './terminal.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type Executor = 'process' | 'scripted';
+
+/** What every controller needs. Files and directories are as they were written: relative to the working directory. */
+export type ServerOptions = {
+  data: string;
+  listen: Listen;
+  jobs?: string;
+  secrets?: string;
+  /** Several while secrets are exchanged. */
+  webhookSecretFiles: string[];
+  /** Address of a NATS server that is there already; absent: an embedded one is started. */
+  nats?: string;
+  /** Where the keys and the configuration for NATS are, as `nats-config` writes them. */
+  natsDir?: string;
+  /** Names under which the farm answers, beside that of `listen`. */
+  hosts: string[];
+  logLevel: LogLevel;
+};
+export type UpOptions = ServerOptions & {
+  /** How many agents to start beside the controller. */
+  agents: number;
+  executor: Executor;
+  /** Of each agent. */
+  slots: number;
+};
+export type ControllerOptions = ServerOptions & { keyFile?: string };
+export type AgentOptions = {
+  /** Controllers, in the order in which they are tried. */
+  urls: string[];
+  /** Join token. Absent: the agent has joined before. */
+  token?: string;
+  tokenFile?: string;
+  name?: string;
+  data: string;
+  /** Absent: all that the token allows. */
+  queues?: string[];
+  slots: number;
+  executor: Executor;
+  /** The user as whom steps run. */
+  stepUser?: string;
+  logLevel: LogLevel;
+};
+export type NatsConfigOptions = { dir: string; data: string };
+export type CheckOptions = { dir: string };
+/** `summary`: one line, such as '12 jobs in 3 files'. */
+export type CheckAnswer = { problems: Problem[]; summary: string };
+
+/** What main.ts hands over: the parts of the program that are not the command line's. Each ends when its work does. */
+export type Actions = {
+  up: (o: UpOptions) => Promise<void>;
+  controller: (o: ControllerOptions) => Promise<void>;
+  agent: (o: AgentOptions) => Promise<void>;
+  /** @returns the files that it wrote */
+  natsConfig: (o: NatsConfigOptions) => Promise<{ files: string[] }>;
+  check: (o: CheckOptions) => Promise<CheckAnswer>;
+};
+
+const logLevel = () =>
+  new Option('--log-level <level>', 'how much the servers tell on standard error')
+    .choices(['debug', 'info', 'warn', 'error'])
+    .default('info');
+const executor = () =>
+  new Option('--executor <name>', 'process: commands on this machine, for trusted jobs only; scripted: pretends, for tests')
+    .choices(['process', 'scripted'])
+    .default('process');
+const slots = (command: Command) =>
+  command.option('--slots <n>', 'steps that an agent runs at the same time', parseWhole(1, 1_000), 2).addOption(executor());
+
+/** commander calls options by their last word; here a list has the name of many. */
+type ParsedServer = Omit<ServerOptions, 'webhookSecretFiles' | 'hosts'> & { webhookSecretFile?: string[]; host?: string[] };
+
+const serverOptions = (command: Command): Command =>
+  command
+    .option('--data <dir>', 'where everything is kept', defaultData)
+    .addOption(
+      new Option('--listen <host:port>', 'where to answer; beyond this machine, put TLS before it')
+        .argParser(parseListen)
+        .default({ host: '127.0.0.1', port: 8787 }, '127.0.0.1:8787'),
+    )
+    .option('--jobs <dir>', "the job configuration ('thresh check DIR' looks for problems in it)")
+    .option('--secrets <dir>', 'secrets for trusted jobs, one file each')
+    .option('--webhook-secret-file <file>', 'secret of the webhook; several while it is exchanged', several(asIs))
+    .option('--host <name>', 'a host name under which people and GitHub reach the farm; several times', several(asIs))
+    .optionsGroup('NATS:')
+    .option('--nats <url>', 'a NATS server that is there already (default: one is started)')
+    .option('--nats-dir <dir>', "the keys for it, as 'thresh nats-config' writes them")
+    .optionsGroup('Options:')
+    .addOption(logLevel());
+
+const server = <T extends ParsedServer>({ webhookSecretFile, host, ...rest }: T) => ({
+  ...rest,
+  webhookSecretFiles: webhookSecretFile ?? [],
+  hosts: host ?? [],
+});
+
+export function addUp(parent: Command, actions: Actions): void {
+  const command = parent
+    .command('up')
+    .description('run a whole farm on this machine: controller, NATS, agents')
+    .action((o: ParsedServer & Pick<UpOptions, 'agents' | 'executor' | 'slots'>) => actions.up(server(o)));
+  serverOptions(command);
+  command.optionsGroup('Agents:').option('--agents <n>', 'agents to start beside it', parseWhole(0, 100), 1);
+  slots(command);
+  examples(
+    command,
+    [
+      ['thresh up --jobs ./jobs', 'everything in ./.thresh, on http://127.0.0.1:8787'],
+      [
+        'thresh up --jobs ./jobs --webhook-secret-file hook.secret --host ci.example.org',
+        'with webhooks, behind a proxy that is called so',
+      ],
+      ['thresh up --agents 0', 'agents are on other machines (thresh agent)'],
+    ],
+    'It needs nats-server to be installed. The first start makes an admin token, .thresh/admin.token, which the\n' +
+      'commands in the same directory use by themselves. Ctrl-C ends all of it; nothing is lost.',
+  );
+}
+
+export function addController(parent: Command, actions: Actions): void {
+  const command = parent
+    .command('controller')
+    .description('run a controller alone; several share the work, one of them leads')
+    .action((o: ParsedServer & { keyFile?: string }) => actions.controller(server(o)));
+  serverOptions(command);
+  command.option('--key-file <file>', "the farm's key, the same for all its controllers (default: made in --data)");
+  examples(command, [
+    ['thresh controller --nats nats://nats:4222 --nats-dir /etc/thresh/nats --listen :8787', 'with a NATS server of your own'],
+    ['thresh controller --key-file /etc/thresh/farm.key --host ci.example.org', 'one of several replicas'],
+  ]);
+}
+
+type ParsedAgent = Omit<AgentOptions, 'urls'> & { url?: string[] };
+
+export function addAgent(parent: Command, actions: Actions, env: Env): void {
+  const command = parent
+    .command('agent')
+    .description('run an agent: it takes steps from the farm and runs them here')
+    .option('--url <url>', 'a controller; several times for replicas (default: THRESH_URL)', several(asIs))
+    .option('--token-file <file>', "file with a join token ('thresh agents token'); needed the first time only")
+    .option('--token <token>', 'the join token itself; others on this machine can read it in the list of processes')
+    .option('--name <name>', 'how the agent is called (default: the name of the machine)', parseName('agent'))
+    .option('--data <dir>', 'where its keys, journal and workspaces are kept', '.thresh-agent')
+    .option('--queues <names>', 'of the queues that the token allows, those to serve (default: all)', parseNames)
+    .option('--step-user <user>', 'the user as whom steps run')
+    .addOption(logLevel())
+    .action((o: ParsedAgent) => actions.agent(agentOptions(o, env)));
+  slots(command);
+  examples(command, [
+    ['thresh agent --url https://ci.example.org --token-file join.token', 'joins, then serves until it is stopped'],
+    ['thresh agent --url http://a:8787 --url http://b:8787 --slots 8', 'two replicas; it has joined before'],
+  ]);
+}
+
+/** @throws FarmError BAD_USAGE */
+function agentOptions({ url, ...rest }: ParsedAgent, env: Env): AgentOptions {
+  if (rest.token !== undefined && rest.tokenFile !== undefined) throw usage('--token and --token-file exclude each other');
+  const list = url?.join(',') ?? env.THRESH_URL;
+  if (!list) throw usage('--url is missing: the address of a controller, such as http://127.0.0.1:8787 (or set THRESH_URL)');
+  return { ...rest, urls: parseUrls(list).map((u) => u.href.replace(/\/$/, '')) };
+}

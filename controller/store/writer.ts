@@ -1,0 +1,80 @@
+import { JetStreamApiError, type JetStreamClient } from '@nats-io/jetstream';
+import { FarmError, messageOf } from '../../protocol/errors.ts';
+import { type FarmRecord, recordSubject } from '../../protocol/record.ts';
+import { natsErrors } from '../../protocol/streams.ts';
+
+/**
+ * The one writer of `RUNS`: every append is sent on condition that the whole stream stands where this writer left it, so what is stored
+ * is always a prefix of what was sent, and another writer's first append ends this one.
+ */
+export type RunsWriter = {
+  /**
+   * Sends a record; it gets the sequence after that of the append before.
+   * @returns resolves when stored; rejects with WRITE_REFUSED (another leader wrote) or WRITE_UNKNOWN, and so does everything after it
+   */
+  append: (record: FarmRecord) => Promise<void>;
+  /** Appends sent and not yet acknowledged. */
+  readonly pending: number;
+  /** Monotonic time before the newest acknowledged append was sent: this writer was the only one at that moment. */
+  readonly provenAtMs: number;
+  /** Set once an append has failed; nothing can be appended any more. */
+  readonly broken: FarmError | undefined;
+};
+
+export type WriterDeps = {
+  js: JetStreamClient;
+  /** Sequence of the last record in the stream, as far as this writer knows. */
+  afterSeq: number;
+  /** Monotonic milliseconds. */
+  now: () => number;
+  /** How long an append may stay unanswered, milliseconds. */
+  timeoutMs: number;
+};
+
+export function runsWriter(deps: WriterDeps): RunsWriter {
+  let lastSent = deps.afterSeq;
+  let pending = 0;
+  let provenAtMs = Number.NEGATIVE_INFINITY;
+  let broken: FarmError | undefined;
+
+  async function append(record: FarmRecord): Promise<void> {
+    if (broken) throw broken;
+    const expected = lastSent;
+    lastSent += 1;
+    pending += 1;
+    const sentAtMs = deps.now();
+    try {
+      const ack = await deps.js.publish(recordSubject(record), JSON.stringify(record), {
+        expect: { lastSequence: expected },
+        timeout: deps.timeoutMs,
+      });
+      if (ack.seq !== expected + 1) throw new FarmError('WRITE_UNKNOWN', { seq: expected + 1, detail: `stored as ${ack.seq}` });
+      provenAtMs = Math.max(provenAtMs, sentAtMs);
+    } catch (error) {
+      broken ??= whatFailed(error, expected);
+      throw broken;
+    } finally {
+      pending -= 1;
+    }
+  }
+
+  return {
+    append,
+    get pending() {
+      return pending;
+    },
+    get provenAtMs() {
+      return provenAtMs;
+    },
+    get broken() {
+      return broken;
+    },
+  };
+}
+
+function whatFailed(error: unknown, expected: number): FarmError {
+  if (error instanceof FarmError) return error;
+  if (error instanceof JetStreamApiError && error.code === natsErrors.wrongLastSequence)
+    return new FarmError('WRITE_REFUSED', { seq: expected }, { cause: error });
+  return new FarmError('WRITE_UNKNOWN', { seq: expected + 1, detail: messageOf(error) }, { cause: error });
+}

@@ -1,0 +1,180 @@
+// Makes a checkout ready. Runs on Node 18 and newer, with nothing installed yet.
+//
+//   node deploy/setup.mjs               packages installed as package-lock.json says, Node 24 in node_modules/.bin
+//   node deploy/setup.mjs test [file]   that, the servers that tests start, then lint and the tests (or only these test files, unlinted)
+
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const bin = join(root, 'node_modules', '.bin');
+const windows = process.platform === 'win32';
+const inCi = process.env.CI === 'true';
+
+const [command, ...rest] = process.argv.slice(2);
+if (command !== undefined && command !== 'test') fail(`unknown command '${command}'; there are: test, or none`, 2);
+mustHave('npm', 'it comes with Node.js: https://nodejs.org');
+mustHave('git', installHint('git'));
+ensurePackages();
+if (command === 'test') process.exitCode = test(rest);
+
+/** @returns {number} exit code */
+function test(files) {
+  ensureNatsServer();
+  if (files.length === 0) {
+    for (const lint of [
+      ['biome', 'check', '.'],
+      ['tsc', '--noEmit'],
+    ]) {
+      say(lint.join(' '));
+      if (inTree(lint) !== 0) return 1;
+    }
+  }
+  mkdirSync(join(root, 'coverage'), { recursive: true });
+  const globs = files.length > 0 ? files : ['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts'];
+  return inTree([
+    'node',
+    '--test',
+    // Two cores are enough for a laptop to stay usable, and what the suites are measured on.
+    '--test-concurrency=2',
+    '--test-timeout=120000',
+    '--import=./deploy/test-guard.mjs',
+    '--test-reporter=./deploy/test-reporter.mjs',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=junit',
+    '--test-reporter-destination=coverage/junit.xml',
+    ...globs,
+  ]);
+}
+
+function ensurePackages() {
+  if (isInstalled() && nodeMajor() === wantedNode()) return;
+  say('installing packages (npm ci)');
+  const ci = npm(['ci']);
+  if (ci.status !== 0) {
+    // A lock made where a registry lacks the packages of other platforms is refused by `npm ci`, but not by `npm install`.
+    if (!/EUSAGE/.test(ci.output)) fail(`npm ci failed:\n${ci.output}`);
+    say('package-lock.json does not name all packages of package.json, so npm ci refuses it; trying npm install');
+    const install = npm(['install', '--no-save']);
+    if (install.status !== 0) fail(`npm install failed:\n${install.output}`);
+  }
+  if (nodeMajor() !== wantedNode()) fetchNode();
+  if (nodeMajor() !== wantedNode()) fail(`node_modules/.bin/node is not Node ${wantedNode()}; try: npm rebuild node`);
+}
+
+/** What the install script of the package 'node' does, for where such scripts are switched off. */
+function fetchNode() {
+  const cwd = join(root, 'node_modules', 'node');
+  const fetched = run(process.execPath, ['installArchSpecificPackage.js'], { cwd });
+  if (fetched.status !== 0) fail(`Node ${wantedNode()} could not be installed:\n${fetched.output}`);
+  rmSync(join(bin, 'node'), { force: true });
+  symlinkSync(join('..', 'node', 'bin', 'node'), join(bin, 'node'));
+}
+
+/** Whether node_modules holds what package-lock.json says. By content when the lock is newer: a checkout touches it too. */
+function isInstalled() {
+  const [lock, hidden] = [join(root, 'package-lock.json'), join(root, 'node_modules', '.package-lock.json')];
+  if (!existsSync(hidden)) return false;
+  if (statSync(hidden).mtimeMs >= statSync(lock).mtimeMs) return true;
+  const wanted = Object.entries(readJson(lock).packages).filter(([path, p]) => path !== '' && !p.optional);
+  const there = readJson(hidden).packages;
+  if (!wanted.every(([path, p]) => there[path]?.version === p.version && existsSync(join(root, path)))) return false;
+  utimesSync(hidden, new Date(), new Date());
+  return true;
+}
+
+function wantedNode() {
+  return Number(/\d+/.exec(readJson(join(root, 'package.json')).devDependencies.node)?.[0]);
+}
+
+function nodeMajor() {
+  const { status, stdout } = spawnSync(join(bin, 'node'), ['--version'], { encoding: 'utf8', shell: windows });
+  return status === 0 ? Number(/\d+/.exec(stdout)?.[0]) : undefined;
+}
+
+/** Tests that start a NATS server need one; where it cannot be had they are skipped, in CI that is a failure. */
+function ensureNatsServer() {
+  if (onPath('nats-server')) return;
+  if (isRoot() && onPath('apt-get')) {
+    say('installing nats-server (apt-get install nats-server): tests start real servers');
+    const apt = (...args) => run('apt-get', ['-q', ...args], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+    const install = () => apt('install', '--yes', '--no-install-recommends', 'nats-server');
+    // Old package lists name versions that are gone: fetch new ones only when it does not work without.
+    if (install().status !== 0) {
+      apt('update');
+      const second = install();
+      if (second.status !== 0) say(`nats-server could not be installed:\n${second.output}`);
+    }
+    if (onPath('nats-server')) return;
+  }
+  const hint = `nats-server is missing; ${installHint('nats-server')}`;
+  if (inCi) fail(hint);
+  say(`${hint}\n       until then the tests that need it are skipped`);
+}
+
+function installHint(name) {
+  if (process.platform === 'darwin') return `install it with: brew install ${name}`;
+  if (onPath('apt-get')) return `install it with: sudo apt-get install ${name}`;
+  return name === 'nats-server' ? 'install it from https://nats.io/download' : `install ${name}`;
+}
+
+function mustHave(name, hint) {
+  if (!onPath(name)) fail(`${name} is missing; ${hint}`);
+}
+
+/** Runs a program of node_modules/.bin with Node 24 first on the path, its output straight to ours. */
+function inTree([program, ...args]) {
+  const env = { ...process.env, PATH: bin + delimiter + process.env.PATH };
+  // A test runner that finds itself inside another one reports to that instead of to people.
+  delete env.NODE_TEST_CONTEXT;
+  const { status, error } = spawnSync(program, args, { cwd: root, env, stdio: 'inherit', shell: windows });
+  if (error) fail(`${program}: ${error.message}`);
+  return status ?? 1;
+}
+
+/** npm must not run on the Node that it is about to replace. */
+function npm(args) {
+  const PATH = (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((dir) => dir !== bin)
+    .join(delimiter);
+  return run('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, env: { ...process.env, PATH } });
+}
+
+function run(program, args, options) {
+  const done = spawnSync(program, args, { encoding: 'utf8', shell: windows, maxBuffer: 64 * 1024 * 1024, ...options });
+  return { status: done.status, output: `${done.stdout ?? ''}${done.stderr ?? ''}${done.error?.message ?? ''}`.trim() };
+}
+
+function onPath(name) {
+  const names = windows ? [`${name}.exe`, `${name}.cmd`] : [name];
+  return (process.env.PATH ?? '').split(delimiter).some((dir) => dir !== '' && names.some((n) => isExecutable(join(dir, n))));
+}
+
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isRoot() {
+  return process.getuid?.() === 0;
+}
+
+function readJson(file) {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+function say(text) {
+  process.stdout.write(`setup: ${text}\n`);
+}
+
+function fail(text, code = 1) {
+  process.stderr.write(`setup: ${text}\n`);
+  process.exit(code);
+}

@@ -1,0 +1,36 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** What some tests need of the machine, and how to come by it. */
+const components = {
+  'nats-server': 'sudo apt-get install nats-server',
+  git: 'sudo apt-get install git',
+  dockerd: 'sudo apt-get install docker.io',
+  chromium: 'sudo apt-get install chromium',
+} as const;
+export type Component = keyof typeof components;
+
+/**
+ * For the options of a test: `test('…', { skip: need('nats-server') }, …)`.
+ * @returns why the test must be skipped; false when all are there, and in CI always: there a test that lacks something has to fail
+ */
+export function need(...wanted: Component[]): string | false {
+  if (process.env.CI === 'true') return false;
+  const missing = wanted.filter((name) => !isOnPath(name));
+  return missing.length > 0 && missing.map((name) => `needs ${name} (${components[name]})`).join('; ');
+}
+
+function isOnPath(name: Component): boolean {
+  // Debian keeps daemons where only root looks.
+  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
+  return dirs.some((dir) => dir !== '' && isExecutable(join(dir, name)));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
