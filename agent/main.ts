@@ -5,6 +5,9 @@ import { startAgent } from './agent.ts';
 import { readConfig } from './config.ts';
 import { inUseExitCode, lockDataDir } from './lock.ts';
 
+// What this program writes is its user's alone; its directories can be passed, not listed: steps of another user work below them.
+process.umask(0o066);
+
 try {
   const { settings, executor, logLevel } = await readConfig(process.argv.slice(2));
   lockDataDir(settings.dataDir);

@@ -54,7 +54,7 @@ export async function controllerSettings(
   env = environment,
 ): Promise<ControllerSettings> {
   const data = resolve(o.data);
-  await mkdir(data, { recursive: true, mode: 0o700 });
+  await mkdir(data, { recursive: true, mode: 0o711 });
   const jobsDir = resolve(o.jobs ?? join(data, 'jobs'));
   if (o.jobs === undefined) await mkdir(jobsDir, { recursive: true });
   else await mustBeDirectory('--jobs', jobsDir);

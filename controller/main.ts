@@ -15,6 +15,9 @@ import { lockDir } from './store/dir-lock.ts';
 import { writeNatsFiles } from './store/nats-files.ts';
 import { startUp } from './up.ts';
 
+// What this program writes is its user's alone; its directories can be passed, not listed: steps of another user work below them.
+process.umask(0o066);
+
 /** Servers log JSON on standard error, one line a fact; standard output is for what people asked for. */
 const logger = (level: LogLevel): Logger =>
   pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
@@ -46,7 +49,7 @@ const actions: Actions = {
     const log = logger(o.logLevel);
     const stopped = untilStopped();
     const data = resolve(o.data);
-    await mkdir(data, { recursive: true, mode: 0o700 });
+    await mkdir(data, { recursive: true, mode: 0o711 });
     await using _lock = await lockDir(data);
     const nats = await natsLogin(o.nats ?? 'nats://127.0.0.1:4222', o.natsDir ?? join(data, 'nats'));
     await using _controller = await startController(await controllerSettings(o, nats), { log, ...clocks });

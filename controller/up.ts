@@ -21,7 +21,7 @@ const joinTokenMs = 10 * 60_000;
 export async function startUp(o: UpOptions, deps: { log: Logger; agentCommand: readonly string[] }): Promise<Up> {
   const { log } = deps;
   const data = resolve(o.data);
-  await mkdir(data, { recursive: true, mode: 0o700 });
+  await mkdir(data, { recursive: true, mode: 0o711 });
   const lock = await lockDir(data);
   let server: NatsServer | undefined;
   let controller: Controller | undefined;

@@ -62,7 +62,7 @@ export function following(run: Run, atMs: number): RunEvent[] {
   };
   walk(run.steps.filter((s) => !s.finally));
   if (run.steps.every((s) => s.finally || isSettled(state.get(s.name) ?? 'skipped'))) walk(run.steps.filter((s) => s.finally));
-  if ([...state.values()].every(isSettled)) events.push(finished(run, state, atMs));
+  if ([...state.values()].every(isSettled)) events.push(finished(run, state, events, atMs));
   return events;
 }
 
@@ -167,13 +167,19 @@ function goneWith(run: Run): Run['homeless'] {
   return undefined;
 }
 
-function finished(run: Run, state: ReadonlyMap<string, StepState>, atMs: number): RunEvent {
+/** @param before what is settled in this very pass and not yet folded */
+function finished(run: Run, state: ReadonlyMap<string, StepState>, before: readonly RunEvent[], atMs: number): RunEvent {
   const of = (wanted: StepState) => run.steps.find((s) => state.get(s.name) === wanted)?.name;
   const ended = (end: RunEndState, reason: string): RunEvent => ({ type: 'finished', state: end, reason, atMs });
-  const bad = of('errored') ?? of('failed');
+  const why = (step: string | undefined) => {
+    const said = before.find((e) => e.type === 'settled' && e.step === step) as { why?: string } | undefined;
+    const text = said?.why ?? run.at.find((s) => s.name === step)?.why;
+    return text === undefined ? '' : `: ${text}`;
+  };
+  const [errored, failed, stopped] = [of('errored'), of('failed'), of('cancelled')];
   if (run.cancel) return ended('cancelled', `cancelled by ${run.cancel.by}: ${run.cancel.reason}`);
-  if (of('errored')) return ended('errored', `step '${bad}' ended in an error`);
-  if (of('failed')) return ended('failed', `step '${bad}' failed`);
-  if (of('cancelled')) return ended('cancelled', `step '${of('cancelled')}' was cancelled`);
+  if (errored) return ended('errored', `step '${errored}' ended in an error${why(errored)}`);
+  if (failed) return ended('failed', `step '${failed}' failed${why(failed)}`);
+  if (stopped) return ended('cancelled', `step '${stopped}' was cancelled`);
   return ended('passed', 'all steps passed');
 }

@@ -5,6 +5,7 @@ import type { Actions } from './server.ts';
 import { type ClientOptions, clientSettings } from './settings.ts';
 import { type OpenSocket, openSocket } from './socket.ts';
 import { type Env, type Output, type Terminal, terminal } from './terminal.ts';
+import { safeJson } from './text.ts';
 
 /** What the command line needs of the process that it runs in. What may be left out is then Node's own. */
 export type CliDeps = {
@@ -56,10 +57,10 @@ export type Work = {
 };
 
 /** Prints one JSON document, indented for people who look at it; scripts do not mind. */
-export const printJson = (out: Terminal, value: unknown): void => out.line(JSON.stringify(value, null, 2));
+export const printJson = (out: Terminal, value: unknown): void => out.line(safeJson(value, 2));
 
 /** The same on one line, for documents that follow each other. */
-export const printJsonLine = (out: Terminal, value: unknown): void => out.line(JSON.stringify(value));
+export const printJsonLine = (out: Terminal, value: unknown): void => out.line(safeJson(value));
 
 /**
  * Runs a client command: finds the farm, and turns whatever goes wrong into a sentence and an exit code.
@@ -94,8 +95,7 @@ export async function asClient(cli: Cli, o: ClientOptions, work: (w: Work) => Pr
     throw new Exit(exitCodeOf(error));
   } finally {
     listenNoLonger();
-    // Kept when output is gone: later writes fail too, and nobody else would hear of it.
-    if (ended !== 'nobody reads') cli.out.off('error', onOutputError);
+    cli.out.off('error', onOutputError);
   }
 }
 

@@ -60,9 +60,13 @@ export async function followRun(first: Run, f: Following, sink: LogSink, w: Work
   };
 
   try {
-    for (let run = first; ; ) {
+    for (let run = first, saidWaiting = false; ; ) {
       takeUp(run);
       if (open.size === 0 && isOver(run, f, taken)) return run;
+      if (taken.size === 0 && !saidWaiting) {
+        w.err.line(w.err.paint('dim', `waiting for ${f.step === undefined ? 'the run' : `step '${f.step}'`} to begin`));
+        saidWaiting = true;
+      }
       const wholeStep = f.step !== undefined && open.size > 0;
       await (wholeStep ? wake.promise : Promise.race([wake.promise, w.sleep(lookEveryMs, signal)]));
       if (failure) throw failure.error;

@@ -3,7 +3,7 @@ import type { LogEnd } from './follow.ts';
 import { type LineCutter, lineCutter } from './lines.ts';
 import { type Sanitizer, sanitizer } from './sanitize.ts';
 import { paintState, prefixColours, type Terminal } from './terminal.ts';
-import { plain } from './text.ts';
+import { plain, safeJson } from './text.ts';
 
 /** Where the bytes of logs go. Attempts of one step come one after the other; steps may come interleaved. */
 export type LogSink = {
@@ -100,7 +100,7 @@ export function jsonSink(out: Terminal, follow: boolean): LogSink & { close(): v
   const cutters = new Map<string, Open>();
   let first = true;
   const put = (value: unknown): Promise<void> => {
-    const text = JSON.stringify(value);
+    const text = safeJson(value);
     const whole = follow ? `${text}\n` : `${first ? '[' : ','}\n${text}`;
     first = false;
     return out.bytes(utf8(whole));

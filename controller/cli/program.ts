@@ -75,6 +75,8 @@ export function createProgram(deps: CliDeps): Command {
  * @returns the exit code; the output may not be flushed yet, so set `process.exitCode` rather than call `process.exit`
  */
 export async function runProgram(deps: CliDeps, args: readonly string[]): Promise<number> {
+  // A reader that went away ('| head') is no error of ours; commands that wait for it hear of it themselves.
+  for (const stream of [deps.out, deps.err]) stream.on('error', () => {});
   try {
     await createProgram(deps).parseAsync(args, { from: 'user' });
     return exitCodes.ok;

@@ -22,9 +22,7 @@ type State =
   | 'charset'
   | 'csi'
   /** OSC, DCS, SOS, PM or APC: up to BEL or ST */
-  | 'string'
-  /** ESC inside such a string: perhaps ST */
-  | 'string-escape';
+  | 'string';
 
 /** @param colours false: colours go too */
 export function sanitizer({ colours }: { colours: boolean }): Sanitizer {
@@ -47,14 +45,12 @@ export function sanitizer({ colours }: { colours: boolean }): Sanitizer {
     }
     switch (state) {
       case 'string':
-        if (code === 0x1b) state = 'string-escape';
-        else if (code === 0x07 || code === 0x9c) state = 'text';
+        // ST is ESC and a backslash; any other sequence ends the string as well.
+        if (code === 0x1b) return enter('escape');
+        if (code === 0x07 || code === 0x9c) return finish('');
         // A string that nobody ends must not swallow the rest of the log.
-        else if (char === '\n') return abandon();
+        if (char === '\n') return abandon();
         return '';
-      case 'string-escape':
-        state = 'escape';
-        return char === '\\' ? finish('') : inSequence(char, code);
       case 'escape':
         if (code === 0x1b) return '';
         if (char === '[') return enter('csi');

@@ -4,7 +4,7 @@ import { plain } from './text.ts';
 export type Env = Readonly<Record<string, string | undefined>>;
 
 /** A stream to print on: `process.stdout`, or anything like it. */
-export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+export type Output = NodeJS.WritableStream & { isTTY?: boolean | undefined; columns?: number | undefined };
 
 const colours = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const;
 export type Colour = keyof typeof colours;

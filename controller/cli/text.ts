@@ -46,6 +46,13 @@ export function plain(text: string): string {
   return safe;
 }
 
+/** JSON in which nothing steers a terminal: it escapes C0 itself, and the rest that `plain` replaces is escaped here. */
+export const safeJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, null, indent).replace(/[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (char) => {
+    const code = char.charCodeAt(0).toString(16);
+    return `\\u${code.padStart(4, '0')}`;
+  });
+
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** First and last code points that a terminal draws two columns wide (Unicode East Asian Width W and F, in coarse ranges). */

@@ -86,12 +86,12 @@ export class Elect {
     }
   }
 
-  /** Nobody leads: no heartbeat for `takeoverMs`, or the leader was this very controller before it was started again. */
+  /** Nobody leads: no heartbeat for `takeoverMs`, or the leader was this very controller before it was started again, or there never was one. */
   async #isVacant(): Promise<boolean> {
     const { confirmed, id, now, times } = this.#deps;
     if (now() - this.#heardAtMs > times.takeoverMs) return true;
     await confirmed.toEnd(this.#abort.signal);
-    return confirmed.farm.leader === id;
+    return confirmed.farm.leader === id || confirmed.farm.term === 0;
   }
 
   async #tryToLead(): Promise<void> {

@@ -88,6 +88,7 @@ test('another replica goes on where the first was lost', async () => {
   };
   const { code, out } = await thresh(['logs', '-f', runId, 'test', '--url', `${first.url},${second.url}`]);
   assert.deepEqual([code, out], [0, 'one two']);
+  assert.equal(second.asked.find((a) => a.path.endsWith('/log'))?.query.get('offset'), '4', 'only what is missing is asked for');
 });
 
 test('bytes that the farm has lost are said, not passed over', async () => {

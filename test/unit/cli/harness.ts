@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Run } from '../../../protocol/run.ts';
 import type { CliDeps } from '../../../controller/cli/cli.ts';
 import { type Actions, runProgram } from '../../../controller/cli/program.ts';
+import type { Run } from '../../../protocol/run.ts';
 
 /** Something to print on that keeps what was printed. */
 export class Screen extends Writable {
@@ -140,8 +140,7 @@ export function begin(args: readonly string[], o: Partial<CliDeps> & { tty?: boo
       actions: noActions,
       cwd: '/nowhere',
       now: () => nowMs,
-      sleep: (_, signal) =>
-        new Promise((resolve, reject) => (signal.aborted ? reject(signal.reason) : setImmediate(resolve))),
+      sleep: (_, signal) => new Promise((resolve, reject) => (signal.aborted ? reject(signal.reason) : setImmediate(resolve))),
       onInterrupt: (listener) => {
         stop = listener;
         return () => {

@@ -2,18 +2,64 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fakeFarm, nowMs, runId, someAttempt, someRun, thresh } from './harness.ts';
 
-const verdict = { decision: 'runs', reason: 'two jobs match', event: 'push', by: 'ada', rules: [], creates: [], cancels: [], changes: [] };
+const verdict = {
+  decision: 'runs',
+  reason: 'two jobs match',
+  event: 'push',
+  by: 'ada',
+  rules: [],
+  creates: [],
+  cancels: [],
+  changes: [],
+};
 
 test('runs are listed with state, source, age and time taken', async () => {
   await using farm = await fakeFarm();
   const common = { type: 'presubmit', by: 'ada', trusted: true, delivery: 'github/d' };
   const runs = [
-    { ...common, id: runId, job: 'unit', state: 'running', createdAtMs: nowMs - 90_000, startedAtMs: nowMs - 65_000, repo: 'o/r', pull: 12 },
-    { ...common, id: '1905522071432466431', job: 'nightly', state: 'passed', createdAtMs: nowMs - 7_200_000, startedAtMs: nowMs - 7_200_000, endedAtMs: nowMs - 7_195_800 },
-    { ...common, id: '1905522071432466430', job: 'post', state: 'queued', createdAtMs: nowMs, repo: 'o/r', sha: 'abcdef0123456789' },
+    {
+      ...common,
+      id: runId,
+      job: 'unit',
+      state: 'running',
+      createdAtMs: nowMs - 90_000,
+      startedAtMs: nowMs - 65_000,
+      repo: 'o/r',
+      pull: 12,
+    },
+    {
+      ...common,
+      id: '1905522071432466431',
+      job: 'nightly',
+      state: 'passed',
+      createdAtMs: nowMs - 7_200_000,
+      startedAtMs: nowMs - 7_200_000,
+      endedAtMs: nowMs - 7_195_800,
+    },
+    {
+      ...common,
+      id: '1905522071432466430',
+      job: 'post',
+      state: 'queued',
+      createdAtMs: nowMs,
+      repo: 'o/r',
+      sha: 'abcdef0123456789',
+    },
   ];
   farm.on('GET /api/runs', { body: { runs, before: '1905522071432466430' } });
-  const { code, out, err } = await thresh(['runs', '--url', farm.url, '--state', 'open', '--repo', 'o/r', '--pull', '12', '--limit', '3']);
+  const { code, out, err } = await thresh([
+    'runs',
+    '--url',
+    farm.url,
+    '--state',
+    'open',
+    '--repo',
+    'o/r',
+    '--pull',
+    '12',
+    '--limit',
+    '3',
+  ]);
   assert.equal(code, 0);
   assert.match(out, new RegExp(`${runId} +running +unit +o/r#12 +ada +1m ago +1m 05s`));
   assert.match(out, /nightly +- +ada +2h ago +4\.2s/);
@@ -68,7 +114,13 @@ test('show explains a run: what it tests and why each step is where it is', asyn
 test('queues say what waits and why', async () => {
   await using farm = await fakeFarm();
   const queues = [
-    { queue: 'default', ready: 3, running: 2, agents: 1, oldest: { run: runId, step: 'test', sinceMs: nowMs - 42_000, why: 'all slots are taken' } },
+    {
+      queue: 'default',
+      ready: 3,
+      running: 2,
+      agents: 1,
+      oldest: { run: runId, step: 'test', sinceMs: nowMs - 42_000, why: 'all slots are taken' },
+    },
     { queue: 'gpu', ready: 0, running: 0, agents: 0, paused: { by: 'ada', reason: 'driver update' } },
   ];
   farm.on('GET /api/queues', { body: { queues } });
@@ -82,7 +134,13 @@ test('agents say what they do, and that they are silent', async () => {
   await using farm = await fakeFarm();
   const common = { queues: ['default', 'gpu'], executor: 'process', host: 'h1', version: '0.1.0', joinedAtMs: 0 };
   const agents = [
-    { ...common, id: 'node-1', trust: 'any', state: 'serving', running: [{ run: runId, step: 'test', attempt: 1, sinceMs: nowMs }] },
+    {
+      ...common,
+      id: 'node-1',
+      trust: 'any',
+      state: 'serving',
+      running: [{ run: runId, step: 'test', attempt: 1, sinceMs: nowMs }],
+    },
     { ...common, id: 'node-2', trust: 'trusted', state: 'serving', silentSinceMs: nowMs - 60_000, running: [] },
     { ...common, id: 'node-3', trust: 'trusted', state: 'draining', silentSinceMs: nowMs - 60_000, running: [] },
   ];

@@ -106,7 +106,11 @@ test('steps, attempts and runs that are not there end with 3 and say what is', a
 test('options that want one step say so when there are several', async () => {
   await using farm = await fakeFarm();
   farm.on(`GET /api/runs/${runId}`, { body: ended({ build: passed, test: passed }) });
-  for (const more of [['--attempt', '1'], ['--offset', '5'], ['--raw', '-f']]) {
+  for (const more of [
+    ['--attempt', '1'],
+    ['--offset', '5'],
+    ['--raw', '-f'],
+  ]) {
     const { code, err } = await thresh(['logs', runId, ...more, '--url', farm.url]);
     assert.deepEqual([code, /one STEP/.test(err)], [2, true]);
   }
@@ -116,7 +120,11 @@ test('options that want one step say so when there are several', async () => {
 async function liveFarm(run: Run): Promise<FakeFarm & { run: Run; lookedAt: () => Promise<void> }> {
   const farm = await fakeFarm();
   let looked = Promise.withResolvers<void>();
-  const live = Object.assign(farm, { run, lookedAt: () => (looked = Promise.withResolvers<void>()).promise });
+  const lookedAt = (): Promise<void> => {
+    looked = Promise.withResolvers();
+    return looked.promise;
+  };
+  const live = Object.assign(farm, { run, lookedAt });
   farm.on(`GET /api/runs/${runId}`, () => {
     looked.resolve();
     return { body: live.run };
@@ -187,8 +195,17 @@ test('following with --json prints one document per line, the last of them the r
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  assert.deepEqual(documents.filter((d) => d.text !== undefined).map((d) => d.step).sort(), ['a', 'b']);
-  assert.deepEqual(documents.filter((d) => d.end).map((d) => d.end.total), [2, 2]);
+  assert.deepEqual(
+    documents
+      .filter((d) => d.text !== undefined)
+      .map((d) => d.step)
+      .sort(),
+    ['a', 'b'],
+  );
+  assert.deepEqual(
+    documents.filter((d) => d.end).map((d) => d.end.total),
+    [2, 2],
+  );
   assert.deepEqual(documents.at(-1), { run: runId, state: 'passed', reason: 'all steps passed' });
 });
 

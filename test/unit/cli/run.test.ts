@@ -20,7 +20,18 @@ test('a job alone is run as its file says', async () => {
 test('source, pull requests and priority are sent as they were written', async () => {
   await using farm = await fakeFarm();
   farm.on('POST /api/runs', started);
-  const args = ['run', 'unit', '--repo', 'o/r', '--ref', `main:${sha.toUpperCase()}`, '--pull', `12:${sha}`, '--pull', `13:${sha}`];
+  const args = [
+    'run',
+    'unit',
+    '--repo',
+    'o/r',
+    '--ref',
+    `main:${sha.toUpperCase()}`,
+    '--pull',
+    `12:${sha}`,
+    '--pull',
+    `13:${sha}`,
+  ];
   assert.equal((await thresh([...args, '--priority', 'high', '--url', farm.url])).code, 0);
   assert.deepEqual(JSON.parse(farm.asked[0]?.body ?? ''), {
     job: 'unit',
@@ -103,7 +114,9 @@ test('a request that is not decided yet is waited for when it is followed', asyn
 test('followed with --json, every line is a document: the run, its output, its result', async () => {
   await using farm = await fakeFarm();
   farm.on('POST /api/runs', started);
-  farm.on(`GET /api/runs/${runId}`, { body: someRun({ test: { state: 'cancelled' } }, { state: 'cancelled', endedAtMs: nowMs }) });
+  farm.on(`GET /api/runs/${runId}`, {
+    body: someRun({ test: { state: 'cancelled' } }, { state: 'cancelled', endedAtMs: nowMs }),
+  });
   const { code, out } = await thresh(['run', 'unit', '--follow', '--json', '--url', farm.url]);
   assert.equal(code, 1);
   const documents = out

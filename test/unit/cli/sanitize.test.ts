@@ -12,8 +12,31 @@ const cleanText = (text: string, colours = true): string => clean([Buffer.from(t
 /** Pieces of output that are likely to meet at awkward places. */
 const piece = fc.oneof(
   fc.constantFrom(
-    ...['\x1b[31m', '\x1b[0m', '\x1b[1;38:2::1:2:3m', '\x1b[2J', '\x1b[?25l', '\x1b[>4;2m', '\x1b]0;title\x07', '\x1b]52;c;Zm9v\x1b\\'],
-    ...['\x1bP+q\x1b\\', '\x1b(B', '\x1bc', '\x1b', '\x1b[', '\x1b]', '\x1b[31', '\x9b31m', '\x9b2J', '\x9d0;x\x9c', '\x90', '\x07', '\x08'],
+    ...[
+      '\x1b[31m',
+      '\x1b[0m',
+      '\x1b[1;38:2::1:2:3m',
+      '\x1b[2J',
+      '\x1b[?25l',
+      '\x1b[>4;2m',
+      '\x1b]0;title\x07',
+      '\x1b]52;c;Zm9v\x1b\\',
+    ],
+    ...[
+      '\x1bP+q\x1b\\',
+      '\x1b(B',
+      '\x1bc',
+      '\x1b',
+      '\x1b[',
+      '\x1b]',
+      '\x1b[31',
+      '\x9b31m',
+      '\x9b2J',
+      '\x9d0;x\x9c',
+      '\x90',
+      '\x07',
+      '\x08',
+    ],
     ...['\r', '\n', '\t', '\r\n', 'm', '[', '\\', 'é', '漢', '😀', '\x7f', '\x18'],
   ),
   fc.string({ maxLength: 6 }),
@@ -34,9 +57,31 @@ test('text, newlines, tabs, carriage returns and colours pass', () => {
 });
 
 test('what moves, clears, titles, copies or rings does not', () => {
-  for (const bad of ['\x1b[2J', '\x1b[10;3H', '\x1b[?1049h', '\x1b]0;title\x07', '\x1b]52;c;Zm9v\x1b\\', '\x1bPq#0\x1b\\', '\x1b_x\x1b\\'])
+  for (const bad of [
+    '\x1b[2J',
+    '\x1b[10;3H',
+    '\x1b[?1049h',
+    '\x1b]0;title\x07',
+    '\x1b]52;c;Zm9v\x1b\\',
+    '\x1bPq#0\x1b\\',
+    '\x1b_x\x1b\\',
+  ])
     assert.equal(cleanText(`a${bad}b`), 'ab', JSON.stringify(bad));
-  for (const bad of ['\x07', '\x08', '\x0b', '\x0c', '\x0e', '\x7f', '\x1bc', '\x1b(B', '\x1b7', '\x85', '\x9b2J', '\x9d0;t\x9c', '\x90q\x9c'])
+  for (const bad of [
+    '\x07',
+    '\x08',
+    '\x0b',
+    '\x0c',
+    '\x0e',
+    '\x7f',
+    '\x1bc',
+    '\x1b(B',
+    '\x1b7',
+    '\x85',
+    '\x9b2J',
+    '\x9d0;t\x9c',
+    '\x90q\x9c',
+  ])
     assert.equal(cleanText(`a${bad}b`), 'ab', JSON.stringify(bad));
 });
 
@@ -86,8 +131,11 @@ test('it does not matter how the bytes are cut into pieces', () => {
 test('text without controls comes out as it went in', () => {
   fc.assert(
     // Lone surrogates cannot be written as UTF-8 and would be replaced before they came here.
-    fc.property(fc.string({ unit: 'grapheme' }).filter((t) => !/\p{Cc}/u.test(t) && t.isWellFormed()), (text) => {
-      assert.equal(cleanText(text), text);
-    }),
+    fc.property(
+      fc.string({ unit: 'grapheme' }).filter((t) => !/\p{Cc}/u.test(t) && t.isWellFormed()),
+      (text) => {
+        assert.equal(cleanText(text), text);
+      },
+    ),
   );
 });

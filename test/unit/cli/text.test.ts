@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ago, cut, duration, plain, widthOf } from '../../../controller/cli/text.ts';
+import { ago, cut, duration, plain, safeJson, widthOf } from '../../../controller/cli/text.ts';
 
 test('durations have two units at most', () => {
   const said = [0, 850, 4_200, 9_990, 59_999, 125_000, 3_600_000, 11_220_000, 187_200_000].map(duration);
@@ -16,6 +16,12 @@ test('ages have one unit, and clocks that differ are no reason for a negative on
 test('a name from elsewhere cannot steer the terminal, nor turn the text around', () => {
   assert.equal(plain('a\x1b[2Jb\x9bc\u202ed\x07'), 'a?[2Jb?c?d?');
   assert.equal(plain('two\r\nlines\tand a tab'), 'two lines and a tab');
+});
+
+test('JSON for scripts cannot steer a terminal either, and reads back the same', () => {
+  const value = { text: 'a\x1b[2J\x9b2J\x7f\u202e\u2028 é漢' };
+  assert.match(safeJson(value), /^[^\p{Cc}\p{Zl}\u202e]*$/u);
+  assert.deepEqual(JSON.parse(safeJson(value, 2)), value);
 });
 
 test('wide characters count twice, combining ones not at all', () => {
