@@ -2,23 +2,7 @@ import type { RunQuery, RunSummary } from '../../protocol/api.ts';
 import { repoOf } from '../../protocol/change.ts';
 import { type Farm, later } from '../../protocol/farm.ts';
 import { hasEnded, type Run } from '../../protocol/run.ts';
-
-export function summaryOf(run: Run): RunSummary {
-  const { id, job, type, by, trusted, state, createdAtMs, delivery, refs } = run;
-  const [pull, ...others] = refs?.pulls ?? [];
-  const one = others.length === 0 ? pull : undefined;
-  const sha = one?.sha ?? refs?.baseSha;
-  return {
-    ...{ id, job, type, by, trusted, state, createdAtMs, delivery },
-    ...(run.retryOf !== undefined && { retryOf: run.retryOf }),
-    ...(run.reason !== undefined && { reason: run.reason }),
-    ...(run.startedAtMs !== undefined && { startedAtMs: run.startedAtMs }),
-    ...(run.endedAtMs !== undefined && { endedAtMs: run.endedAtMs }),
-    ...(refs && { repo: repoOf(refs) }),
-    ...(one && { pull: one.number }),
-    ...(sha !== undefined && { sha }),
-  };
-}
+import { runSummary } from '../store/run-summary.ts';
 
 /**
  * A page of runs, newest first: those that the farm's state holds and those that only the index knows. Where both know one, the state is
@@ -29,7 +13,7 @@ export function summaryOf(run: Run): RunSummary {
 export function pageOf(farm: Farm, indexed: readonly RunSummary[], query: RunQuery): { runs: RunSummary[]; before?: string } {
   /** The index may know more below its last row; nothing below it may be shown before those. */
   const floor = indexed.length > query.limit ? indexed.at(-1)?.id : undefined;
-  const live = [...farm.runs.values()].filter((run) => isWanted(run, query)).map(summaryOf);
+  const live = [...farm.runs.values()].filter((run) => isWanted(run, query)).map(runSummary);
   const all = [...live, ...indexed.filter((run) => !farm.runs.has(run.id))]
     .filter((run) => floor === undefined || !later(floor, run.id))
     .sort((a, b) => (later(a.id, b.id) ? -1 : 1));
@@ -43,5 +27,5 @@ function isWanted(run: Run, q: RunQuery): boolean {
   if (q.state !== undefined && (q.state === 'open' ? hasEnded(run) : run.state !== q.state)) return false;
   if (q.job !== undefined && run.job !== q.job) return false;
   if (q.repo !== undefined && (!run.refs || repoOf(run.refs) !== q.repo)) return false;
-  return q.pull === undefined || summaryOf(run).pull === q.pull;
+  return q.pull === undefined || runSummary(run).pull === q.pull;
 }

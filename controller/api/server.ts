@@ -14,7 +14,7 @@ import { logs } from './logs.ts';
 import { noteRoutes } from './methods.ts';
 import { queues } from './queues.ts';
 import { runs } from './runs.ts';
-import { closeSockets, keepAlive, maxSocketMessageBytes } from './sockets.ts';
+import { closeSockets, maxSocketMessageBytes } from './sockets.ts';
 import { validatorCompiler } from './validate.ts';
 
 /** Probes come by address and tell nothing. */
@@ -67,6 +67,10 @@ export function createServer(deps: ApiDeps): FastifyInstance {
       if (closing) throw new FarmError('UNAVAILABLE', { detail: 'this controller is stopping', afterS: 2 });
       if (!anyHost.has(request.routeOptions.url ?? '')) checkHost(request, deps.hosts);
     });
+    // What goes nowhere is told so after the login, before its body is read.
+    app.addHook('preParsing', async (request) => {
+      if (request.is404) nothingHere(request);
+    });
     app.addHook('onResponse', async (request, reply) => {
       const { method, ip, routeOptions } = request;
       const level = anyHost.has(routeOptions.url ?? '') ? 'debug' : 'info';
@@ -75,8 +79,6 @@ export function createServer(deps: ApiDeps): FastifyInstance {
         'answered',
       );
     });
-    const stop = keepAlive(app.websocketServer);
-    app.addHook('onClose', async () => stop());
   });
 
   app.register(health, deps);

@@ -1,30 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import type { WebSocket, WebSocketServer } from 'ws';
 
 /** Most bytes of one message that anybody sends: a log chunk of 64 KiB with its head is the biggest. */
 export const maxSocketMessageBytes = 256 * 1024;
-const pingEveryMs = 20_000;
 /** How long a peer may take to answer our goodbye, milliseconds. */
 const goodbyeMs = 2_000;
-
-/** Finds peers that went without a word: whoever has not answered a ping when the next is due is cut off. */
-export function keepAlive(server: WebSocketServer): () => void {
-  const silent = new WeakSet<WebSocket>();
-  server.on('connection', (socket) => {
-    socket.on('pong', () => silent.delete(socket));
-  });
-  const timer = setInterval(() => {
-    for (const socket of server.clients) {
-      if (silent.has(socket)) socket.terminate();
-      else {
-        silent.add(socket);
-        socket.ping();
-      }
-    }
-  }, pingEveryMs);
-  timer.unref();
-  return () => clearInterval(timer);
-}
 
 /** Says goodbye to all: 1001 tells agents and viewers to come back, here or elsewhere. Done when all have gone. */
 export async function closeSockets(this: FastifyInstance): Promise<void> {

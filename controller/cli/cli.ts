@@ -50,7 +50,7 @@ export type Work = {
   out: Terminal;
   err: Terminal;
   json: boolean;
-  /** Aborts when the person interrupts, or nobody reads the output any more. */
+  /** Aborts when the person interrupts, or nobody reads the output any more; its reason is the `Exit` to end with. */
   signal: AbortSignal;
   now: () => number;
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -69,13 +69,8 @@ export const printJsonLine = (out: Terminal, value: unknown): void => out.line(s
 export async function asClient(cli: Cli, o: ClientOptions, work: (w: Work) => Promise<void>): Promise<void> {
   const stop = new AbortController();
   const [out, err] = [terminal(cli.out, cli.env, stop.signal), terminal(cli.err, cli.env)];
-  let ended: 'interrupted' | 'nobody reads' | undefined;
-  const end = (why: typeof ended) => {
-    ended ??= why;
-    stop.abort();
-  };
-  const listenNoLonger = cli.onInterrupt(() => end('interrupted'));
-  const onOutputError = () => end('nobody reads');
+  const listenNoLonger = cli.onInterrupt(() => stop.abort(new Exit(exitCodes.interrupted)));
+  const onOutputError = () => stop.abort(new Exit(exitCodes.ok));
   cli.out.on('error', onOutputError);
   try {
     const { urls, token } = await clientSettings(o, cli.env, cli.cwd);
@@ -89,8 +84,7 @@ export async function asClient(cli: Cli, o: ClientOptions, work: (w: Work) => Pr
     });
     await work({ farm, out, err, json: o.json === true, signal: stop.signal, now: cli.now, sleep: cli.sleep });
   } catch (error) {
-    if (ended === 'interrupted') throw new Exit(exitCodes.interrupted);
-    if (ended === 'nobody reads') throw new Exit(exitCodes.ok);
+    stop.signal.throwIfAborted();
     if (!(error instanceof Exit)) sayError(err, error, o.json === true, cli.env);
     throw new Exit(exitCodeOf(error));
   } finally {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { lastAttempt, type Run } from '../../protocol/run.ts';
 import { asClient, type Cli, type Work } from './cli.ts';
-import { Exit, exitCodes, Refusal, usage } from './exit.ts';
+import { Exit, exitCodeOf, exitCodes, Refusal, usage } from './exit.ts';
 import { readAttempt } from './follow.ts';
 import { type Following, followRun, getRun } from './follow-run.ts';
 import { clientOptions, examples } from './help.ts';
@@ -104,7 +104,7 @@ export async function followToEnd(run: Run, o: FollowOptions, sink: LogSink, w: 
   if (o.step !== undefined) following.step = o.step;
   if (o.attempt !== undefined) following.attempt = o.attempt;
   const after = await followRun(run, following, sink, w).catch((error: unknown) => {
-    if (w.signal.aborted)
+    if (w.signal.aborted && exitCodeOf(w.signal.reason) === exitCodes.interrupted)
       w.err.line(`\nrun ${run.id} goes on; 'thresh logs -f ${run.id}' follows it, 'thresh cancel ${run.id}' ends it`);
     throw error;
   });

@@ -7,8 +7,6 @@ import type { Accept } from './accept.ts';
 
 /** GitHub sends no webhook over 25 MB. */
 export const maxHookBytes = 25 * 1024 * 1024;
-/** Bodies that are being read or stored at a time, bytes; more is told to come back. */
-const maxReadingBytes = 8 * maxHookBytes;
 /** GitHub's payloads have about ten levels; whoever handles one may walk it recursively. */
 const maxDepth = 200;
 
@@ -18,14 +16,21 @@ export type WebhookDeps = {
   secrets: () => readonly string[];
   /** Milliseconds since the epoch. */
   wallMs: () => number;
+  /** Bodies that are held at a time, being read or stored, bytes; more is told to come back. */
+  maxHeldBytes?: number;
 };
 
 type Head = { event: string; id: string; signature: string };
 
 /** `POST /hook`: a GitHub webhook is checked, stored, and only then answered with 202. Errors are thrown as FarmErrors. */
-export const webhook: FastifyPluginCallback<WebhookDeps> = (app, { accept, secrets, wallMs }, done) => {
+export const webhook: FastifyPluginCallback<WebhookDeps> = (
+  app,
+  { accept, secrets, wallMs, maxHeldBytes = 8 * maxHookBytes },
+  done,
+) => {
   const heads = new WeakMap<FastifyRequest, Head>();
-  let readingBytes = 0;
+  const held = new Map<FastifyRequest, number>();
+  let heldBytes = 0;
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body));
@@ -35,12 +40,14 @@ export const webhook: FastifyPluginCallback<WebhookDeps> = (app, { accept, secre
     if (usable(secrets()).length === 0) throw new FarmError('NO_WEBHOOK_SECRET', {});
     heads.set(request, readHead(request.headers));
     const bytes = Number(request.headers['content-length'] ?? maxHookBytes);
-    if (readingBytes + bytes > maxReadingBytes)
-      throw new FarmError('UNAVAILABLE', { detail: 'too many webhooks are being read', afterS: 10 });
-    readingBytes += bytes;
-    request.raw.once('close', () => {
-      readingBytes -= bytes;
-    });
+    if (heldBytes + bytes > maxHeldBytes)
+      throw new FarmError('UNAVAILABLE', { detail: 'too many webhooks at a time', afterS: 10 });
+    held.set(request, bytes);
+    heldBytes += bytes;
+  });
+  app.addHook('onResponse', async (request) => {
+    heldBytes -= held.get(request) ?? 0;
+    held.delete(request);
   });
 
   app.post('/hook', { bodyLimit: maxHookBytes }, async (request, reply): Promise<HookAnswer> => {

@@ -5,7 +5,8 @@ import { type Ignores, readProwIgnore } from './prow-ignore.ts';
 
 /** `path`: from the job directory, with '/'. `stamp`: changes when the file does. */
 export type FoundFile = { path: string; sizeBytes: number; stamp: string };
-export type FoundFiles = { files: FoundFile[]; problems: Problem[] };
+/** `directories`: absolute paths of all that were looked into, with a stamp that changes when another one takes the place. */
+export type FoundFiles = { files: FoundFile[]; directories: { path: string; stamp: string }[]; problems: Problem[] };
 
 const maxEntries = 200_000;
 
@@ -14,7 +15,7 @@ const maxEntries = 200_000;
  * out; links to directories are not followed, since what they lead to inside the tree is found there; `.prowignore` is heeded.
  */
 export async function findFiles(dir: string, { maxFiles }: { maxFiles: number }): Promise<FoundFiles> {
-  const found: FoundFiles = { files: [], problems: [] };
+  const found: FoundFiles = { files: [], directories: [], problems: [] };
   try {
     const root = await realpath(dir);
     await new Walk(root, maxFiles, found).enter('', []);
@@ -43,7 +44,10 @@ class Walk {
   }
 
   async enter(path: string, above: { at: string; ignores: Ignores }[]): Promise<void> {
-    const entries = await readdir(join(this.#root, path), { withFileTypes: true });
+    const absolute = join(this.#root, path);
+    const { ino, dev } = await stat(absolute);
+    this.#found.directories.push({ path: absolute, stamp: `${dev} ${ino}` });
+    const entries = await readdir(absolute, { withFileTypes: true });
     entries.sort((a, b) => (a.name < b.name ? -1 : 1));
     const own = entries.some((e) => e.name === '.prowignore') ? [{ at: path, ignores: await this.#prowIgnore(path) }] : [];
     const rules = [...above, ...own];

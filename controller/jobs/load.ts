@@ -6,7 +6,8 @@ import type { Job, JobConfig, Problem } from '../../protocol/job.ts';
 import { combine } from './combine.ts';
 import { codeOf, type FoundFile, findFiles } from './find-files.ts';
 import { jobsHash } from './hash.ts';
-import { type FileJobs, readFileJobs } from './read-file.ts';
+import { readAside } from './read-aside.ts';
+import type { FileJobs } from './read-file.ts';
 import { maxFileBytes } from './read-yaml.ts';
 
 /** `config` is there only when nothing is wrong. `files`: how many were read. */
@@ -23,8 +24,8 @@ const maxTotalBytes = 128 * 1024 * 1024;
 const maxProblems = 1_000;
 
 /**
- * Loads all job files under `dir` and reports every problem of every file at once, sorted by place. Never throws. Lets other work go
- * on between two files.
+ * Loads all job files under `dir` and reports every problem of every file at once, sorted by place. Never throws. Other
+ * work goes on between two files, and big ones are read in a thread of their own.
  */
 export async function loadJobs(dir: string, options: LoadOptions = {}): Promise<Loaded> {
   const found = await findFiles(dir, { maxFiles: options.maxFiles ?? 10_000 });
@@ -59,7 +60,7 @@ async function readAll(dir: string, found: FoundFile[], options: LoadOptions, pr
       break;
     }
     const key = createHash('sha256').update(path).update('\0').update(read.text).digest('hex');
-    const said = options.cache?.get(key) ?? readFileJobs(path, read.text);
+    const said = options.cache?.get(key) ?? (await readAside(path, read.text));
     fresh.set(key, said);
     files.push(said);
   }

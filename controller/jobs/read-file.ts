@@ -27,7 +27,7 @@ const repository = checkOf(RawRepository, 'a repository');
 const lists = { presubmits: 'presubmit', postsubmits: 'postsubmit', periodics: 'periodic', manual: 'manual' } as const;
 
 /**
- * Reads one job file. Pure, and as long as the file is: a file of 5 MB takes over a second.
+ * Reads one job file. Pure, and slow for a big one: 5 MB take over a second.
  * @param name its path from the job directory, with '/'; it stands in problems and in `source`
  */
 export function readFileJobs(name: string, text: string): FileJobs {

@@ -1,7 +1,7 @@
-import { watch } from 'node:fs';
 import { findFiles } from './find-files.ts';
 import { type Loaded, loadJobs } from './load.ts';
 import type { FileJobs } from './read-file.ts';
+import { DirectoryWatchers } from './watch-directories.ts';
 
 export type WatchOptions = {
   /** Ends the watch. */
@@ -15,7 +15,7 @@ export type WatchOptions = {
   watchedPollMs?: number;
   /** 'poll': do not ask the system. */
   mode?: 'system' | 'poll';
-  /** Told what `onLoad` threw, which changes nothing else. */
+  /** Told what `onLoad` threw, which changes nothing else. Must not throw. */
   onError?: (error: unknown) => void;
 };
 
@@ -29,7 +29,7 @@ export type JobsWatch = {
 /**
  * Loads the job files under `dir` now, whenever they change, and when it is asked to; one load at a time. Never throws: a directory
  * that is not there is a load with a problem, and is looked for again.
- * @param onLoad called after each load, in order; what is wrong is in `problems`
+ * @param onLoad called after each load, in order, the next load waiting for it (so it must not wait for `reloadNow`)
  */
 export function watchJobs(dir: string, onLoad: (loaded: Loaded) => void | Promise<void>, options: WatchOptions): JobsWatch {
   return new JobsWatcher(dir, onLoad, options).start();
@@ -42,10 +42,9 @@ class JobsWatcher {
   readonly #cache = new Map<string, FileJobs>();
   #seen: string | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #told = false;
   #settle: NodeJS.Timeout | undefined;
   #queue: Promise<void> = Promise.resolve();
-  #stopWatching = () => {};
+  readonly #watchers = new DirectoryWatchers(() => this.#changed());
 
   constructor(dir: string, onLoad: (loaded: Loaded) => void | Promise<void>, options: WatchOptions) {
     this.#dir = dir;
@@ -59,15 +58,15 @@ class JobsWatcher {
     const stop = () => {
       clearTimeout(this.#timer);
       clearTimeout(this.#settle);
-      this.#stopWatching();
-      void this.#queue.then(ended.resolve);
+      void this.#queue.then(() => {
+        this.#watchers.close();
+        ended.resolve();
+      });
     };
     if (signal.aborted) stop();
     else {
       signal.addEventListener('abort', stop, { once: true });
-      this.#watch();
-      void this.reloadNow();
-      this.#pollLater();
+      void this.reloadNow().then(() => this.#pollLater());
     }
     return { reloadNow: () => this.reloadNow(), ended: ended.promise };
   }
@@ -97,54 +96,28 @@ class JobsWatcher {
     if (!signal.aborted) await this.#onLoad(loaded);
   }
 
-  /** @returns whether it had changed */
-  async #loadIfChanged(): Promise<boolean> {
-    let changed = false;
-    await this.#enqueue(async () => {
+  #loadIfChanged(): Promise<void> {
+    return this.#enqueue(async () => {
       const fingerprint = await this.#fingerprint();
-      changed = fingerprint !== this.#seen;
-      if (changed) await this.#load(fingerprint);
+      if (fingerprint !== this.#seen) await this.#load(fingerprint);
     });
-    return changed;
   }
 
+  /** What changes when a file does; the directories in which it looks are watched from before that. */
   async #fingerprint(): Promise<string> {
-    const { files, problems } = await findFiles(this.#dir, { maxFiles: this.#options.maxFiles ?? 10_000 });
-    return JSON.stringify([files.map((f) => [f.path, f.stamp]), problems]);
+    const { maxFiles = 10_000, mode } = this.#options;
+    let found = await findFiles(this.#dir, { maxFiles });
+    for (let tries = 0; mode !== 'poll' && tries < 5 && this.#watchers.follow(found.directories); tries++)
+      found = await findFiles(this.#dir, { maxFiles });
+    return JSON.stringify([found.files.map((f) => [f.path, f.stamp]), found.problems]);
   }
 
   #pollLater(): void {
     const { pollMs = 2_000, watchedPollMs = 30_000, signal } = this.#options;
-    clearTimeout(this.#timer);
     if (signal.aborted) return;
-    const poll = async () => {
-      const changed = await this.#loadIfChanged();
-      // A change that was not told: the directory itself may be another one than it was.
-      if (changed || !this.#told) this.#watch();
-      this.#pollLater();
-    };
-    this.#timer = setTimeout(() => void poll(), this.#told ? watchedPollMs : pollMs);
+    const waitMs = this.#watchers.complete ? watchedPollMs : pollMs;
+    this.#timer = setTimeout(() => void this.#loadIfChanged().then(() => this.#pollLater()), waitMs);
     this.#timer.unref();
-  }
-
-  /** Asks the system to tell of changes; where it cannot, or ceases to, comparing goes on in its stead. */
-  #watch(): void {
-    this.#stopWatching();
-    if (this.#options.mode === 'poll' || this.#options.signal.aborted) return;
-    try {
-      const watcher = watch(this.#dir, { recursive: true, persistent: false });
-      this.#told = true;
-      this.#stopWatching = () => watcher.close();
-      watcher.on('change', () => this.#changed());
-      watcher.on('error', () => {
-        watcher.close();
-        this.#told = false;
-        this.#changed();
-        this.#pollLater();
-      });
-    } catch {
-      this.#told = false;
-    }
   }
 
   #changed(): void {

@@ -25,24 +25,28 @@ export type Archived = { bytes: number; sha256: string; missing: number };
 export type ArchiveLog = {
   /** `logBytes` of the attempt's end; absent when nobody knows it (lost): then what is stored is all. */
   total?: number;
-  /** Its sender was silent for so long (10 minutes) that it is not waited for any more: what is missing is marked as such. */
-  giveUp?: boolean;
+  endedAtMs: number;
 };
+
+/** A log whose attempt has ended, and of which nothing has come for so long, is not waited for. */
+const defaultSilentMs = 10 * 60_000;
 
 /**
  * Moves the log of an attempt that has ended to object storage, to its last byte. May be called again at any time, by any leader.
+ * When its sender has been silent for 10 minutes (`silentMs`) it ends where it is, and its `end` object says how much is missing.
  * @returns undefined when bytes are missing and are waited for
  */
 export async function archiveLog(
   key: AttemptKey,
-  { total, giveUp = false }: ArchiveLog,
-  deps: ArchiveDeps,
+  { total, endedAtMs }: ArchiveLog,
+  deps: ArchiveDeps & { now: () => number; silentMs?: number },
 ): Promise<Archived | undefined> {
   const before = await readArchiveEnd(deps.objects, key);
   if (before && before.missing === 0) return archivedOf(before);
+  const heardAtMs = Math.max(endedAtMs, (await deps.store.last(key))?.storedAtMs ?? 0);
   const bytes = await archiveUpTo(key, Number.POSITIVE_INFINITY, deps);
   const missing = Math.max(0, (total ?? bytes) - bytes);
-  if (missing > 0 && !giveUp) return undefined;
+  if (missing > 0 && deps.now() - heardAtMs < (deps.silentMs ?? defaultSilentMs)) return undefined;
   const hash = createHash('sha256');
   for await (const piece of readSegments(deps.objects, key, 0)) hash.update(piece.bytes);
   const end: ArchiveEnd = { v: 1, bytes, sha256: hash.digest('hex'), missing };
@@ -51,9 +55,6 @@ export async function archiveLog(
 }
 
 const archivedOf = ({ bytes, sha256, missing }: ArchiveEnd): Archived => ({ bytes, sha256, missing });
-
-/** When the newest bytes of a log were stored, by the agent's clock; undefined when the stream has none. For `giveUp`. */
-export const lastHeardMs = async (key: AttemptKey, store: LogStore): Promise<number | undefined> => (await store.last(key))?.atMs;
 
 /** Moves what a running attempt has written so far, as far as it fills whole segments. @returns the archived end */
 export async function archiveWhole(key: AttemptKey, deps: ArchiveDeps): Promise<number> {

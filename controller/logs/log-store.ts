@@ -7,7 +7,7 @@ import { natsErrors } from '../../protocol/streams.ts';
 import type { AttemptKey } from '../../protocol/task.ts';
 
 /** A message of `LOGS`. Empty ones only carry on the chain of conditions when what was before is purged. */
-export type StoredChunk = LogChunk & { seq: number; bytes: Uint8Array };
+export type StoredChunk = LogChunk & { seq: number; bytes: Uint8Array; storedAtMs: number };
 
 /** conflict: another message stands there. full: certainly not stored, try later. unknown: stored or not. */
 export type Appended = { seq: number } | 'conflict' | 'full' | { unknown: string };
@@ -66,7 +66,7 @@ export function logStore({
 
 /** @throws TypeError when a message of `LOGS` was not written by the farm */
 export const chunkOf = (
-  m: Pick<StoredMsg, 'seq' | 'data'> & { header?: MsgHdrs | undefined; headers?: MsgHdrs | undefined },
+  m: Pick<StoredMsg, 'seq' | 'data' | 'time'> & { header?: MsgHdrs | undefined; headers?: MsgHdrs | undefined },
 ): StoredChunk => {
   const h = m.header ?? m.headers;
   const chunk = {
@@ -74,7 +74,7 @@ export const chunkOf = (
     atMs: Number(h?.get(chunkHeaders.atMs) || Number.NaN),
   };
   if (!Value.Check(LogChunk, chunk)) throw new TypeError(`message ${m.seq} of LOGS has no offset and time`);
-  return { ...chunk, seq: m.seq, bytes: m.data };
+  return { ...chunk, seq: m.seq, bytes: m.data, storedAtMs: m.time.getTime() };
 };
 
 const wrongSequence: readonly number[] = [natsErrors.wrongLastSequence, 10164];

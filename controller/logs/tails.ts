@@ -22,9 +22,12 @@ export type Tails = {
 
 /** What a tail remembers. */
 const ringBytes = 1024 * 1024;
+const ringChunks = 256;
 /** Many consumers created at the same moment time out. */
 const maxStarting = 8;
 const retryMs = 1_000;
+/** The server drops a consumer of which nobody has asked anything for so long. */
+const forgottenMs = 30_000;
 
 export function tails({ js, log = silent }: { js: JetStreamClient; log?: Log }): Tails {
   const open = new Map<string, SharedTail>();
@@ -68,7 +71,7 @@ function sharedTail(deps: { js: JetStreamClient; log: Log; starting: Turns }, ke
     if (chunk.seq <= (ring.at(-1)?.seq ?? from)) return;
     ring.push(chunk);
     size += chunk.bytes.length;
-    while (size > ringBytes && ring.length > 1) {
+    while ((size > ringBytes || ring.length > ringChunks) && ring.length > 1) {
       const oldest = ring.shift() as StoredChunk;
       size -= oldest.bytes.length;
       from = oldest.seq;
@@ -81,12 +84,20 @@ function sharedTail(deps: { js: JetStreamClient; log: Log; starting: Turns }, ke
         filter_subjects: logSubject(key),
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: (ring.at(-1)?.seq ?? from) + 1,
+        inactive_threshold: forgottenMs,
       }),
     );
-    messages = await consumer.consume({ max_messages: 32 });
-    if (stopped.signal.aborted) return;
-    // The client's buffer is larger than the message, so the bytes are copied out.
-    for await (const m of messages) remember({ ...chunkOf(m), bytes: Buffer.from(m.data) });
+    try {
+      messages = await consumer.consume({ max_messages: 32 });
+      if (stopped.signal.aborted) return;
+      // The client's buffer is larger than the message, so the bytes are copied out.
+      for await (const m of messages) remember({ ...chunkOf(m), bytes: Buffer.from(m.data) });
+    } finally {
+      await messages?.close();
+      messages = undefined;
+      // Closing leaves it on the server. When NATS is away it goes by itself.
+      consumer.delete().catch(() => {});
+    }
   };
   const reading = (async () => {
     while (!stopped.signal.aborted) {
@@ -95,8 +106,6 @@ function sharedTail(deps: { js: JetStreamClient; log: Log; starting: Turns }, ke
       } catch (error) {
         if (!stopped.signal.aborted) deps.log.warn({ ...key, detail: messageOf(error) }, 'following a log failed; trying again');
       }
-      await messages?.close();
-      messages = undefined;
       if (!stopped.signal.aborted) await pause(retryMs, stopped.signal);
     }
   })();

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import { FarmError, messageOf } from '../../protocol/errors.ts';
 import type { ToViewer } from '../../protocol/log.ts';
 import { type Log, silent } from '../store/log.ts';
+import { bell } from './bell.ts';
 import { type LogEnd, type ReadLog, readLog, type ViewDeps } from './view.ts';
 
 export type ServeViewer = {
@@ -67,6 +68,9 @@ export async function serveViewer(socket: WebSocket, request: ServeViewer, deps:
   }
 }
 
+/** A follower looks at least so often whether there is a newer attempt. */
+const lookEveryMs = 60_000;
+
 /** The step's newest attempt if it is newer than `after`; a follower waits for it as long as one may come. */
 async function nextAttempt(
   { run, step, follow }: ServeViewer,
@@ -74,12 +78,14 @@ async function nextAttempt(
   signal: AbortSignal,
   { newest, changed }: ViewerDeps,
 ): Promise<number | undefined> {
-  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  const { ring, wait } = bell();
   while (!signal.aborted) {
+    const change = changed();
     const found = newest(run, step);
     if (found && found.attempt > after) return found.attempt;
     if (!follow || !found?.more) return undefined;
-    await Promise.race([changed(), aborted]);
+    void change.then(ring, ring);
+    await wait(lookEveryMs, signal);
   }
   return undefined;
 }

@@ -71,8 +71,9 @@ export async function* readLog(options: ReadLog, deps: ViewDeps): AsyncGenerator
       } catch (error) {
         if (error instanceof FarmError) throw error;
         if (reading.at > before) failures = 0;
-        log.warn({ ...key, detail: messageOf(error) }, 'reading a log failed; trying again');
-        if (!follow && ++failures * retryMs >= patienceMs)
+        // Once per outage, not twice a second for each viewer.
+        log[failures++ === 0 ? 'warn' : 'debug']({ ...key, detail: messageOf(error) }, 'reading a log failed; trying again');
+        if (!follow && failures * retryMs >= patienceMs)
           throw new FarmError('UNAVAILABLE', { detail: 'the log cannot be read now', afterS: 10 }, { cause: error });
       }
       await bell().wait(retryMs, signal);

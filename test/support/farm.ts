@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +8,11 @@ import type { Executor } from '../../agent/executor/executor.ts';
 import { scriptedExecutor } from '../../agent/executor/scripted.ts';
 import { type Controller, type ControllerSettings, startController } from '../../controller/controller.ts';
 import { keys } from '../../controller/store/keys.ts';
-import type { AgentSummary, QueueSummary, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
-import { hasEnded, type Run } from '../../protocol/run.ts';
 import { defaultTimes, type Times } from '../../protocol/times.ts';
+import { FarmClient, testWebhookSecret } from './farm-client.ts';
 import { startTestNats, type TestNats } from './nats.ts';
+
+export { testWebhookSecret };
 
 export type TestFarmOptions = {
   /** File name -> content of the job directory. */
@@ -33,8 +34,6 @@ export type TestAgentOptions = {
   graceMs?: number;
 };
 
-export const testWebhookSecret = 'a webhook secret of the tests';
-
 /** Times with which a test of leases does not take half a minute. */
 export const quickTimes: Partial<Times> = {
   beatHoldMs: 300,
@@ -46,8 +45,37 @@ export const quickTimes: Partial<Times> = {
   unacceptedMs: 1_000,
 };
 
+/** A nats-server, directories with the given job files and secrets, and the settings of a first controller for them. */
+export async function prepareFarm(
+  options: Pick<TestFarmOptions, 'jobs' | 'secrets' | 'times'>,
+): Promise<{ nats: TestNats; dir: string; settings: ControllerSettings }> {
+  const nats = await startTestNats();
+  const dir = await mkdtemp(join(tmpdir(), 'thresh-farm-'));
+  const at = { jobs: join(dir, 'jobs'), secrets: join(dir, 'secrets') };
+  for (const path of Object.values(at)) await mkdir(path);
+  for (const [name, text] of Object.entries(options.jobs)) await writeFile(join(at.jobs, name), text);
+  for (const [name, text] of Object.entries(options.secrets ?? {})) await writeFile(join(at.secrets, name), text);
+  const settings: ControllerSettings = {
+    id: 'c1',
+    listen: { host: '127.0.0.1', port: 0 },
+    hosts: [],
+    nats: { url: nats.url, seed: nats.controllerSeed, curveSeed: nats.curveSeed, dir: nats.dir },
+    objectsDir: join(dir, 'objects'),
+    indexFile: join(dir, 'c1.db'),
+    jobsDir: at.jobs,
+    secretsDir: at.secrets,
+    webhookSecrets: () => [testWebhookSecret],
+    adminToken: randomBytes(24).toString('hex'),
+    farmKey: randomBytes(32),
+    times: { ...defaultTimes, ...options.times },
+    maxLogBytes: 256 * 1024 * 1024,
+    checkpointEvery: 1_000_000,
+  };
+  return { nats, dir, settings };
+}
+
 /** A whole farm in this process, but for the real nats-server beside it: controllers, and agents with the scripted executor. */
-export class TestFarm implements AsyncDisposable {
+export class TestFarm extends FarmClient implements AsyncDisposable {
   readonly nats: TestNats;
   readonly dir: string;
   readonly settings: ControllerSettings;
@@ -57,6 +85,7 @@ export class TestFarm implements AsyncDisposable {
   readonly jobsDir: string;
 
   private constructor(nats: TestNats, dir: string, settings: ControllerSettings, log: Logger) {
+    super();
     this.nats = nats;
     this.dir = dir;
     this.settings = settings;
@@ -65,29 +94,8 @@ export class TestFarm implements AsyncDisposable {
   }
 
   static async start(options: TestFarmOptions): Promise<TestFarm> {
-    const nats = await startTestNats();
-    const dir = await mkdtemp(join(tmpdir(), 'thresh-farm-'));
-    const at = { jobs: join(dir, 'jobs'), secrets: join(dir, 'secrets') };
-    for (const path of Object.values(at)) await mkdir(path);
-    for (const [name, text] of Object.entries(options.jobs)) await writeFile(join(at.jobs, name), text);
-    for (const [name, text] of Object.entries(options.secrets ?? {})) await writeFile(join(at.secrets, name), text);
     const log = options.log ?? pino({ level: process.env.THRESH_TEST_LOG ?? 'silent' });
-    const settings: ControllerSettings = {
-      id: 'c1',
-      listen: { host: '127.0.0.1', port: 0 },
-      hosts: [],
-      nats: { url: nats.url, seed: nats.controllerSeed, curveSeed: nats.curveSeed, dir: nats.dir },
-      objectsDir: join(dir, 'objects'),
-      indexFile: join(dir, 'c1.db'),
-      jobsDir: at.jobs,
-      secretsDir: at.secrets,
-      webhookSecrets: () => [testWebhookSecret],
-      adminToken: randomBytes(24).toString('hex'),
-      farmKey: randomBytes(32),
-      times: { ...defaultTimes, ...options.times },
-      maxLogBytes: 256 * 1024 * 1024,
-      checkpointEvery: 1_000_000,
-    };
+    const { nats, dir, settings } = await prepareFarm(options);
     const farm = new TestFarm(nats, dir, settings, log);
     for (let i = 1; i <= (options.controllers ?? 1); i += 1) await farm.addController(`c${i}`);
     return farm;
@@ -103,6 +111,10 @@ export class TestFarm implements AsyncDisposable {
 
   get url(): string {
     return this.controllers[0]?.url ?? '';
+  }
+
+  get adminToken(): string {
+    return this.settings.adminToken;
   }
 
   joinToken(queues: string[] = ['default'], trust: 'trusted' | 'any' = 'any'): string {
@@ -141,95 +153,6 @@ export class TestFarm implements AsyncDisposable {
     );
     this.agents.push(agent);
     return agent;
-  }
-
-  /** Calls the API as its administrator. */
-  async api<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.settings.adminToken}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const answer: unknown = await response.json();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
-    return answer as T;
-  }
-
-  /** Sends a signed webhook. @returns the status */
-  async hook(
-    event: string,
-    payload: unknown,
-    { id = randomUUID(), url = this.url }: { id?: string; url?: string } = {},
-  ): Promise<number> {
-    const body = JSON.stringify(payload);
-    const signature = `sha256=${createHmac('sha256', testWebhookSecret).update(body).digest('hex')}`;
-    const response = await fetch(`${url}/hook`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'x-github-event': event,
-        'x-github-delivery': id,
-        'x-hub-signature-256': signature,
-      },
-      body,
-    });
-    await response.arrayBuffer();
-    return response.status;
-  }
-
-  /** Starts a job by hand. @returns the run's id */
-  async run(job: string): Promise<string> {
-    const { runs } = await this.api<VerdictAnswer>('POST', '/api/runs', { job });
-    const [id] = runs;
-    if (id === undefined) throw new Error(`job ${job} led to no run`);
-    return id;
-  }
-
-  getRun(id: string): Promise<Run> {
-    return this.api('GET', `/api/runs/${id}`);
-  }
-
-  async runs(query = ''): Promise<RunSummary[]> {
-    return (await this.api<{ runs: RunSummary[] }>('GET', `/api/runs?limit=1000${query}`)).runs;
-  }
-
-  async agentList(): Promise<AgentSummary[]> {
-    return (await this.api<{ agents: AgentSummary[] }>('GET', '/api/agents')).agents;
-  }
-
-  async queues(): Promise<QueueSummary[]> {
-    return (await this.api<{ queues: QueueSummary[] }>('GET', '/api/queues')).queues;
-  }
-
-  /** Waits until `look` gives something, asking again every few milliseconds. */
-  async until<T>(what: string, look: () => Promise<T | undefined | false>, withinMs = 15_000): Promise<T> {
-    for (const deadline = performance.now() + withinMs; performance.now() < deadline; ) {
-      const found = await look();
-      if (found !== undefined && found !== false) return found;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    throw new Error(`not within ${withinMs} ms: ${what}`);
-  }
-
-  ended(id: string, withinMs?: number): Promise<Run> {
-    return this.until(
-      `run ${id} ends`,
-      async () => {
-        const run = await this.getRun(id);
-        return hasEnded(run) && run;
-      },
-      withinMs,
-    );
-  }
-
-  async logOf(run: string, step: string): Promise<string> {
-    const response = await fetch(`${this.url}/api/runs/${run}/steps/${step}/log`, {
-      headers: { authorization: `Bearer ${this.settings.adminToken}` },
-    });
-    return response.text();
   }
 
   async stop(): Promise<void> {

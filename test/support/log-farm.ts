@@ -105,3 +105,11 @@ export async function within<T>(ms: number, what: string, work: Promise<T>): Pro
   const timer = setTimeout(() => late.reject(new Error(`${what}: not within ${ms} ms`)), ms);
   return Promise.race([work, late.promise]).finally(() => clearTimeout(timer));
 }
+
+/** Resolves when a server, which does not tell, has come to a state; rejects after 5 s. */
+export async function eventually(is: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await is()); tries++) {
+    if (tries === 250) throw new Error('not within 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

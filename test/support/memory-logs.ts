@@ -11,7 +11,7 @@ export function memoryLogs(): LogStore & { purge: (upTo: number) => void; add: (
   const of = (key: AttemptKey) => messages.filter((m) => m.name === keyOf(key));
   const last = (key: AttemptKey) => of(key).at(-1);
   const add = (key: AttemptKey, offset: number, bytes: Uint8Array) => {
-    messages.push({ name: keyOf(key), seq: ++lastSeq, offset, atMs: lastSeq, bytes });
+    messages.push({ name: keyOf(key), seq: ++lastSeq, offset, atMs: lastSeq, storedAtMs: lastSeq, bytes });
     return lastSeq;
   };
   return {

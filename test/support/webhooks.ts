@@ -1,6 +1,9 @@
 import { createHmac } from 'node:crypto';
-import examples from '@octokit/webhooks-examples' with { type: 'json' };
+import { createRequire } from 'node:module';
+import type { WebhookDefinition } from '@octokit/webhooks-examples';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+
+const examples: WebhookDefinition[] = createRequire(import.meta.url)('@octokit/webhooks-examples');
 
 export type Hook = { body: Buffer; headers: Record<string, string> };
 
@@ -23,7 +26,7 @@ export function hookOf(event: string, payload: object, { secret, delivery }: { s
 
 /** Payloads that GitHub really sent, by event. */
 export const recorded: { event: string; payload: object }[] = examples.flatMap(({ name, examples: payloads }) =>
-  (payloads as object[]).map((payload) => ({ event: name, payload })),
+  payloads.map((payload) => ({ event: name, payload })),
 );
 
 export const send = (app: FastifyInstance, { body, headers }: Hook): Promise<LightMyRequestResponse> =>

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import WebSocket from 'ws';
+import WebSocket, { WebSocketServer } from 'ws';
 import { type Shipping, startShipping } from '../../../agent/ship/ship.ts';
 import { openSpool, type Spool } from '../../../agent/ship/spool.ts';
 import { appendLog } from '../../../controller/logs/append-log.ts';
@@ -199,6 +201,28 @@ test('a connection that breaks all the time loses and repeats nothing', async ()
   setTimeout(() => clearInterval(breaking), 400);
   assert.equal((await within(10_000, 'shipping', shipped)).outcome, 'complete');
   assert.equal(sha256(await stored(key)), sha256(...written));
+});
+
+test('a controller that has stopped answering is left for the next', async () => {
+  const key = newKey();
+  world.right.set(keyOf(key), 'open');
+  const mute = createServer();
+  const sockets = new WebSocketServer({ server: mute, autoPong: false });
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  started({
+    stop: async () => {
+      for (const client of sockets.clients) client.terminate();
+      sockets.close();
+      await new Promise((resolve) => mute.close(resolve));
+    },
+  });
+  const urls = [`http://127.0.0.1:${(mute.address() as AddressInfo).port}`, (await replica()).url];
+  const times = { pingEveryMs: 50, deadMs: 200, backoffMs: 20 };
+  const ship = started(startShipping({ urls, agent: 'node-1', token: farm.agentToken('node-1'), times }));
+  const spool = await spoolOf(key);
+  await spool.write(Buffer.from('hello'));
+  await spool.end();
+  assert.equal((await within(5_000, 'shipping', add(ship, key, spool))).outcome, 'complete');
 });
 
 test('the log of a revoked attempt is refused, at its opening and at every chunk', async () => {

@@ -16,7 +16,7 @@ import { fileObjects } from '../../../controller/store/file-objects.ts';
 import type { Objects } from '../../../controller/store/objects.ts';
 import type { ToViewer } from '../../../protocol/log.ts';
 import { type AttemptKey, keyOf } from '../../../protocol/task.ts';
-import { buildOutput, logWorld, newKey, sha256, storeOn, within } from '../../support/log-farm.ts';
+import { buildOutput, eventually, logWorld, newKey, sha256, storeOn, within } from '../../support/log-farm.ts';
 import { startTestNats, type TestNats } from '../../support/nats.ts';
 
 let nats: TestNats;
@@ -88,6 +88,9 @@ async function read(options: ReadLog, { perPiece = async () => {} }: { perPiece?
 const purge = (upTo: number, isDone: (key: AttemptKey) => boolean = () => false) =>
   purgeLogs(upTo, { jsm: edge.jsm, store: edge.store, objects, isDone, now: Date.now, segmentBytes: 1024 * 1024 });
 
+/** Resolves when `LOGS` has so many consumers. */
+const consumers = (count: number) => eventually(async () => (await edge.jsm.streams.info('LOGS')).state.consumer_count === count);
+
 test('who does not follow gets what is stored now, from any offset', async () => {
   const log = writer();
   for (const text of ['abc', 'def', 'ghi']) await log.write(text);
@@ -134,20 +137,16 @@ test('followers of one log share a consumer, which goes with the last of them', 
       },
     ),
   );
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  await log.write('live');
-  await within(2_000, 'all', allSeen.promise);
-  assert.equal((await edge.jsm.streams.info('LOGS')).state.consumer_count, 1);
-  stop.abort();
-  await Promise.all(readers);
-  await within(
-    2_000,
-    'the consumer to go',
-    (async () => {
-      while ((await edge.jsm.streams.info('LOGS')).state.consumer_count > 0)
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    })(),
-  );
+  try {
+    await consumers(1);
+    await log.write('live');
+    await within(2_000, 'all', allSeen.promise);
+    await consumers(1);
+  } finally {
+    stop.abort();
+    await Promise.all(readers);
+  }
+  await consumers(0);
 });
 
 test('a viewer that lags behind what is remembered loses nothing', async () => {
@@ -203,7 +202,10 @@ test('what was purged is read from object storage, also by one who had read half
   assert.equal((await within(5_000, 'the follower', reading)).sha256, all);
   assert.equal((await read({ key: log.key })).sha256, all);
   assert.equal((await read({ key: log.key, offset: 1_234_567 })).sha256, sha256(Buffer.concat(written).subarray(1_234_567)));
-  assert.equal((await archiveLog(log.key, { total: log.end }, { store: edge.store, objects }))?.sha256, all);
+  assert.equal(
+    (await archiveLog(log.key, { total: log.end, endedAtMs: Date.now() }, { store: edge.store, objects, now: Date.now }))?.sha256,
+    all,
+  );
   await purge((await edge.store.bounds()).lastSeq + 1, () => true);
   assert.equal(await edge.store.last(log.key), undefined);
   assert.equal((await read({ key: log.key, follow: true })).sha256, all, 'nothing of it is left in the stream');
@@ -226,7 +228,7 @@ test('a follower of a log whose end never came is told how much is missing', asy
   await log.write('only this');
   log.finish(100);
   const reading = read({ key: log.key, follow: true });
-  await archiveLog(log.key, { total: 100, giveUp: true }, { store: edge.store, objects });
+  await archiveLog(log.key, { total: 100, endedAtMs: 0 }, { store: edge.store, objects, now: Date.now, silentMs: 0 });
   world.change();
   assert.partialDeepStrictEqual(await within(3_000, 'the end', reading), { text: 'only this', end: { total: 100, missing: 91 } });
 });
@@ -238,13 +240,7 @@ test('a follower survives the death of NATS', async () => {
   const reading = read({ key: log.key, follow: true }, { perPiece: async () => first.resolve() });
   await first.promise;
   await nats.restart();
-  await within(
-    5_000,
-    'NATS',
-    (async () => {
-      while (!(await edge.store.last(log.key).catch(() => undefined))) await new Promise((resolve) => setTimeout(resolve, 50));
-    })(),
-  );
+  await eventually(async () => (await edge.store.last(log.key).catch(() => undefined)) !== undefined);
   await log.write('after');
   log.finish();
   assert.partialDeepStrictEqual(await within(8_000, 'the end', reading), { text: 'before after' });

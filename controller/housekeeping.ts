@@ -1,0 +1,36 @@
+import { messageOf } from '../protocol/errors.ts';
+import { purgeLogs } from './logs/purge.ts';
+import type { Replica } from './replica.ts';
+import type { Lead } from './schedule/lead.ts';
+
+const everyMs = 60_000;
+/** Output stays in `LOGS` for so many rounds. */
+const keepLogsRounds = 10;
+
+/**
+ * What the leader does every minute: folds `RUNS` into a checkpoint when it has grown, and frees `LOGS` of what is in object storage.
+ * @returns stops it
+ */
+export function keepHouse(
+  { jsm, objects, logs, confirmed, findRun, log }: Replica,
+  lead: () => Lead | undefined,
+  { checkpointEvery, now }: { checkpointEvery: number; now: () => number },
+): () => void {
+  const logEnds: number[] = [];
+  const isDone = (key: { run: string }) => !confirmed.farm.runs.has(key.run) && findRun(key.run) !== undefined;
+  const tidy = async () => {
+    const leader = lead();
+    if (!leader) return;
+    const { state } = await jsm.streams.info('RUNS');
+    if (state.messages > checkpointEvery) await leader.checkpoint();
+    logEnds.push((await logs.bounds()).lastSeq);
+    const upTo = logEnds.length > keepLogsRounds ? logEnds.shift() : undefined;
+    if (upTo !== undefined) await purgeLogs(upTo, { store: logs, objects, jsm, isDone, now });
+  };
+  const timer = setInterval(
+    () =>
+      void tidy().catch((error) => log.warn({ reason: messageOf(error) }, 'housekeeping failed; it is tried again in a minute')),
+    everyMs,
+  );
+  return () => clearInterval(timer);
+}
