@@ -49,6 +49,24 @@ type Live = {
   over: Promise<void>;
 };
 
+/**
+ * Kills what an earlier agent process left running: before anything else, as nobody may be there to tell it to.
+ * @returns the attempts of which something was there
+ */
+export async function reap({ executor, journal, log }: Pick<AttemptsDeps, 'executor' | 'journal' | 'log'>): Promise<Set<string>> {
+  const killed = new Set<string>();
+  for (const { task, handle, ended } of journal.held()) {
+    if (ended) continue;
+    const wasThere = handle !== undefined && (await executor.reap(handle));
+    if (wasThere) killed.add(keyOf(task));
+    log.warn(
+      keyIn(task),
+      wasThere ? 'killed a step that an earlier agent process left running' : 'an attempt of an earlier agent process is lost',
+    );
+  }
+  return killed;
+}
+
 /** The attempts that this agent holds: takes them, runs them, tells how they end, and lets go when the farm has all of it. */
 export class Attempts {
   readonly #deps: AttemptsDeps;
@@ -63,6 +81,10 @@ export class Attempts {
   /** Attempts that fill a slot. */
   get running(): number {
     return [...this.#live.values()].filter((l) => l.phase !== 'ended').length;
+  }
+
+  get #leaving(): string {
+    return `agent '${this.#deps.agent}' is leaving`;
   }
 
   /** What the beat says of them. */
@@ -84,9 +106,9 @@ export class Attempts {
     };
   }
 
-  /** Resolves when a slot is free and tasks are taken. */
+  /** Resolves when a task can be taken: a slot is free, or it would be given back at once. */
   async slot(signal: AbortSignal): Promise<void> {
-    while (this.#draining || this.running >= this.#deps.slots) {
+    while (!this.#draining && this.running >= this.#deps.slots) {
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         this.#waitingForChange.push(resolve);
@@ -96,7 +118,10 @@ export class Attempts {
     signal.throwIfAborted();
   }
 
-  /** Takes a task, unless it is known already or comes from a leader of the past. It is journalled when this returns. */
+  /**
+   * Takes a task, unless it is known already or comes from a leader of the past; while draining only to give it back. It is journalled when this
+   * returns.
+   */
   take(task: Task): void {
     const { journal, log } = this.#deps;
     const key = keyIn(task);
@@ -108,6 +133,7 @@ export class Attempts {
     journal.raiseTerm(task.term);
     if (!journal.accept(task)) return;
     const live = newLive(task, 'starting');
+    if (this.#draining) live.returned = this.#leaving;
     this.#live.set(keyOf(key), live);
     live.over = this.#run(live);
     this.#changed();
@@ -120,20 +146,24 @@ export class Attempts {
     journal.raiseTerm(orders.term);
     for (const key of orders.cancel) this.#stop(key);
     for (const key of orders.revoke) this.#revoke(key);
-    if (orders.drain) this.drain();
   }
 
-  /** Takes nothing new from now on. */
+  /** Starts nothing new from now on: what still comes is given back at once. */
   drain(): void {
     this.#draining = true;
     this.#changed();
   }
 
+  /** Whether a step runs, or may still be dying, in the workspace of this round. */
+  usesWorkspace(run: string, round: number): boolean {
+    return [...this.#live.values()].some((l) => l.task.run === run && l.task.round === round && l.phase !== 'ended');
+  }
+
   /** Stops what still runs and gives it back: it did not fail. Resolves when all of it has ended. */
-  async giveBack(reason: string): Promise<void> {
+  async giveBack(): Promise<void> {
     const running = [...this.#live.values()].filter((l) => l.phase !== 'ended');
     for (const live of running) {
-      live.returned = reason;
+      live.returned = this.#leaving;
       live.started?.stop();
     }
     await Promise.all(running.map((l) => l.over));
@@ -150,23 +180,20 @@ export class Attempts {
       await untilAborted(new Promise<void>((resolve) => this.#waitingForChange.push(resolve)), signal);
   }
 
-  /** Kills what an earlier agent process left running and tells the farm how each attempt ended. */
-  async recover(): Promise<void> {
-    const { agent, executor, journal, log, openSpool, sendNotices } = this.#deps;
-    for (const { task, handle, ended } of journal.held()) {
+  /**
+   * Tells the farm how each attempt of an earlier agent process ended.
+   * @param killed what of it was still there, as `reap` says
+   */
+  async recover(killed: ReadonlySet<string>): Promise<void> {
+    const { agent, journal, openSpool, sendNotices } = this.#deps;
+    for (const { task, ended } of journal.held()) {
       const key = keyIn(task);
       const live = newLive(task, 'ended');
       this.#live.set(keyOf(key), live);
       this.#ship(live, await openSpool(task));
       if (!ended) {
-        const wasThere = handle !== undefined && (await executor.reap(handle));
-        log.warn(
-          { ...key },
-          wasThere
-            ? 'killed a step that an earlier agent process left running'
-            : 'an attempt of an earlier agent process is lost',
-        );
-        await this.#tellEnd(live, { outcome: 'lost', message: `agent '${agent}' was started again and killed the step` });
+        const how = killed.has(keyOf(key)) ? 'killed the step' : 'found nothing of the step';
+        await this.#tellEnd(live, { outcome: 'lost', message: `agent '${agent}' was started again and ${how}` });
       }
       sendNotices(key);
     }
@@ -208,6 +235,7 @@ export class Attempts {
     const { task } = live;
     const { executor, journal, wallMs } = this.#deps;
     const key = keyIn(task);
+    if (live.returned) return { outcome: 'stopped' };
     if (!task.trusted && !this.#deps.takesUntrusted)
       return {
         outcome: 'error',

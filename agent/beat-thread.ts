@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Beat } from '../protocol/beat.ts';
 import { beatSubject } from '../protocol/beat.ts';
@@ -16,18 +17,31 @@ async function main(): Promise<void> {
   if (!port) return;
   const { url, seed, agent, timeoutMs, beat: first } = workerData as Start;
   let beat = first;
-  let wake = () => {};
+  /** How many updates there were up to each beat that was said. */
+  const numbers = new WeakMap<Beat, number>();
+  let news = Promise.withResolvers<void>();
   const stop = new AbortController();
   port.on('message', (message: ToBeatThread) => {
-    if (message.type === 'stop') stop.abort();
-    else beat = message.beat;
-    wake();
+    if (message.type === 'stop') return stop.abort();
+    const before = beat;
+    beat = message.beat;
+    numbers.set(beat, message.n);
+    if (beat.draining !== before.draining || !isDeepStrictEqual(beat.held, before.held)) news.resolve();
   });
+  stop.signal.addEventListener('abort', () => news.resolve());
+  const post = (message: FromBeatThread) => port.postMessage(message);
   const nc = await connectAgent({ url, seed, agent, name: `${agent} (beat)` }, stop.signal);
   await keepBeating(
     {
-      say: () => beat,
-      heed: (orders) => port.postMessage({ type: 'orders', orders } satisfies FromBeatThread),
+      say: () => {
+        // What comes from here on is news beyond this beat.
+        news = Promise.withResolvers();
+        if (stop.signal.aborted) news.resolve();
+        return beat;
+      },
+      news: () => news.promise,
+      heed: (orders) => post({ type: 'orders', orders }),
+      heard: (said) => post({ type: 'heard', n: numbers.get(said) ?? 0 }),
       ask: async (b) => {
         try {
           return (await nc.request(beatSubject(agent), JSON.stringify(b), { timeout: timeoutMs })).json();
@@ -37,12 +51,13 @@ async function main(): Promise<void> {
       },
       sleep: (ms, signal) =>
         new Promise((resolve) => {
-          if (signal.aborted) return resolve();
-          const timer = setTimeout(resolve, ms);
-          wake = () => {
+          const end = () => {
             clearTimeout(timer);
+            signal.removeEventListener('abort', end);
             resolve();
           };
+          const timer = setTimeout(end, signal.aborted ? 0 : ms);
+          signal.addEventListener('abort', end);
         }),
     },
     stop.signal,

@@ -6,9 +6,12 @@ export type BeatDeps = {
   ask: (beat: Beat) => Promise<unknown>;
   /** What the agent has to say now. */
   say: () => Beat;
+  /** Resolves when there is something to say that must not wait for the answer to the beat before; made anew after each beat. */
+  news: () => Promise<void>;
   /** Called with each answer whose term is not older than the highest seen. */
   heed: (orders: Orders) => void;
-  /** Resolves early when there is something new to say. */
+  /** Any answer came to this beat: a leader has heard it. */
+  heard: (beat: Beat) => void;
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
 
@@ -19,21 +22,24 @@ const retryMs = 1_000;
 
 /**
  * Beats until `signal` aborts: the leader holds each answer while it has nothing to say, so the next beat follows at once; one that got no
- * answer is followed after a second.
+ * answer is followed after a second. News do not wait for an answer that is held: the leader can only speak at once about attempts that it knows
+ * to be held.
  */
-export async function keepBeating({ ask, say, heed, sleep }: BeatDeps, signal: AbortSignal): Promise<void> {
+export async function keepBeating({ ask, say, news, heed, heard, sleep }: BeatDeps, signal: AbortSignal): Promise<void> {
   let term = 0;
   while (!signal.aborted) {
     const beat = say();
     term = Math.max(term, beat.term);
-    const answer = await ask({ ...beat, term });
-    if (!answers.Check(answer)) await sleep(retryMs, signal);
-    else if (answer.type === 'orders') {
-      if (answer.term >= term) {
-        term = answer.term;
-        heed(answer);
-      }
-      await sleep(leastGapMs, signal);
-    } else await sleep(leastGapMs * 4, signal);
+    const there = news();
+    const answered = ask({ ...beat, term }).then(async (answer) => {
+      if (!answers.Check(answer)) return sleep(retryMs, signal);
+      heard(beat);
+      if (answer.type === 'again') return sleep(leastGapMs * 4, signal);
+      if (answer.term < term) return;
+      term = answer.term;
+      heed(answer);
+    });
+    await Promise.race([answered, there]);
+    await sleep(leastGapMs, signal);
   }
 }

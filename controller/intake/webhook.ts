@@ -45,10 +45,12 @@ export const webhook: FastifyPluginCallback<WebhookDeps> = (
     held.set(request, bytes);
     heldBytes += bytes;
   });
-  app.addHook('onResponse', async (request) => {
+  const release = async (request: FastifyRequest) => {
     heldBytes -= held.get(request) ?? 0;
     held.delete(request);
-  });
+  };
+  app.addHook('onResponse', release);
+  app.addHook('onRequestAbort', release);
 
   app.post('/hook', { bodyLimit: maxHookBytes }, async (request, reply): Promise<HookAnswer> => {
     const head = heads.get(request);

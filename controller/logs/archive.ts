@@ -25,28 +25,24 @@ export type Archived = { bytes: number; sha256: string; missing: number };
 export type ArchiveLog = {
   /** `logBytes` of the attempt's end; absent when nobody knows it (lost): then what is stored is all. */
   total?: number;
-  endedAtMs: number;
+  /** Bytes that are missing are not waited for any more (10 minutes): the log ends where it is, and its `end` object says how many they are. */
+  giveUp?: boolean;
+  /** But they are when some were stored since then, milliseconds since the epoch: their sender is slow, not silent. */
+  unlessStoredSinceMs?: number;
 };
-
-/** A log whose attempt has ended, and of which nothing has come for so long, is not waited for. */
-const defaultSilentMs = 10 * 60_000;
 
 /**
  * Moves the log of an attempt that has ended to object storage, to its last byte. May be called again at any time, by any leader.
- * When its sender has been silent for 10 minutes (`silentMs`) it ends where it is, and its `end` object says how much is missing.
  * @returns undefined when bytes are missing and are waited for
  */
-export async function archiveLog(
-  key: AttemptKey,
-  { total, endedAtMs }: ArchiveLog,
-  deps: ArchiveDeps & { now: () => number; silentMs?: number },
-): Promise<Archived | undefined> {
+export async function archiveLog(key: AttemptKey, how: ArchiveLog, deps: ArchiveDeps): Promise<Archived | undefined> {
+  const { total, giveUp = false, unlessStoredSinceMs = Number.POSITIVE_INFINITY } = how;
   const before = await readArchiveEnd(deps.objects, key);
   if (before && before.missing === 0) return archivedOf(before);
-  const heardAtMs = Math.max(endedAtMs, (await deps.store.last(key))?.storedAtMs ?? 0);
+  const heardAtMs = (await deps.store.last(key))?.storedAtMs ?? 0;
   const bytes = await archiveUpTo(key, Number.POSITIVE_INFINITY, deps);
   const missing = Math.max(0, (total ?? bytes) - bytes);
-  if (missing > 0 && deps.now() - heardAtMs < (deps.silentMs ?? defaultSilentMs)) return undefined;
+  if (missing > 0 && (!giveUp || heardAtMs >= unlessStoredSinceMs)) return undefined;
   const hash = createHash('sha256');
   for await (const piece of readSegments(deps.objects, key, 0)) hash.update(piece.bytes);
   const end: ArchiveEnd = { v: 1, bytes, sha256: hash.digest('hex'), missing };

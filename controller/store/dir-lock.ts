@@ -25,14 +25,23 @@ export async function lockDir(dir: string): Promise<DirLock> {
     if (!isBusy(error)) throw error;
     throw new FarmError('DATA_DIR_IN_USE', { dir: whole, pid: await pidIn(owner) });
   }
-  await writeWhole(owner, `${process.pid}\n`);
+  held.add(db);
   const release = async () => {
-    if (!db.isOpen) return;
+    if (!held.delete(db)) return;
     await rm(owner, { force: true });
-    if (db.isOpen) db.close();
+    db.close();
   };
+  try {
+    await writeWhole(owner, `${process.pid}\n`);
+  } catch (error) {
+    await release();
+    throw error;
+  }
   return { release, [Symbol.asyncDispose]: release };
 }
+
+/** A lock that nobody refers to any more must not go with its handle at the next garbage collection. */
+const held = new Set<DatabaseSync>();
 
 /** The holder writes its number just after it has the lock; one that was killed in between is not known. */
 async function pidIn(path: string): Promise<number> {

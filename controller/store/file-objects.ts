@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { FarmError } from '../../protocol/errors.ts';
@@ -47,6 +47,11 @@ export function fileObjects(dir: string): Objects {
       await file.close();
       return Readable.from([]);
     },
+    copy: async (from, to) => {
+      const [source, target] = [keyParts(from), keyParts(to)];
+      await root();
+      return copy(tree, source, to, target);
+    },
     list: async function* (prefix, { after = '' } = {}) {
       const { parts, begin } = prefixParts(prefix);
       const top = join(await root(), ...parts);
@@ -85,6 +90,27 @@ async function put(tree: Tree, key: string, parts: string[], body: Uint8Array | 
   } catch (error) {
     await rm(aside, { force: true });
     throw error;
+  }
+}
+
+/** A second name for the same file: an object is replaced as a whole and never changed, so both stay what they are. */
+async function copy(tree: Tree, source: string[], key: string, target: string[]): Promise<boolean> {
+  const root = await realpath(tree.objects);
+  const file = await openObject(root, source);
+  if (!file) return false;
+  const aside = join(tree.aside, randomBytes(12).toString('hex'));
+  try {
+    const linked = await link(join(root, ...source), aside).then(
+      () => true,
+      () => false,
+    );
+    // Not every file system has hard links.
+    if (!linked) await writeAside(aside, file.createReadStream({ start: 0, autoClose: false }));
+    await moveIn(tree.objects, aside, key, target);
+    return true;
+  } finally {
+    await file.close();
+    await rm(aside, { force: true });
   }
 }
 

@@ -13,6 +13,8 @@ export type Objects = {
   get: (key: string) => Promise<Buffer | undefined>;
   /** From byte `start` to before `end`; undefined when there is none. */
   read: (key: string, range?: { start: number; end?: number }) => Promise<Readable | undefined>;
+  /** Stores what `from` holds under `to` as well, replacing what was there. @returns whether there was something to copy */
+  copy: (from: string, to: string) => Promise<boolean>;
   /** In order of their keys. */
   list: (prefix: string, options?: { after?: string }) => AsyncIterable<ObjectInfo>;
   /** Nothing happens when there is none. */

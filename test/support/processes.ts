@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControllerSettings } from '../../controller/controller.ts';
 import { keys } from '../../controller/store/keys.ts';
+import type { FarmSummary } from '../../protocol/api.ts';
 import type { Times } from '../../protocol/times.ts';
 import type { AgentStart } from './agent-process.ts';
 import type { ControllerCommand, ControllerStart, ProbeAt } from './controller-process.ts';
@@ -37,6 +38,7 @@ export type FarmProcess = {
   pid: number;
   /** Resolves when it has ended, with the signal or code that ended it. */
   exited: Promise<NodeJS.Signals | number>;
+  /** Neither ended nor stopped. */
   readonly running: boolean;
   /** Default SIGKILL. Resolves when it has ended. */
   kill: (signal?: NodeJS.Signals) => Promise<void>;
@@ -150,6 +152,16 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
     );
   }
 
+  /** Writes job files; running controllers notice by themselves. */
+  async putJobs(files: Record<string, string>): Promise<void> {
+    for (const [name, text] of Object.entries(files)) await writeFile(join(this.settings.jobsDir, name), text);
+  }
+
+  /** Runs that are open, or ended and not archived, as the first running controller sees it. */
+  async openRuns(): Promise<number> {
+    return (await this.api<FarmSummary>('GET', '/api/farm')).openRuns;
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#all.map((p) => p.kill()));
     await killBelow(this.dir);
@@ -168,22 +180,27 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
       child.once('exit', (code, signal) => resolve(signal ?? code ?? 0));
       child.once('error', () => resolve(-1));
     });
+    let isStopped = false;
     const made: FarmProcess = {
       name,
       pid: child.pid ?? 0,
       exited,
       get running() {
-        return child.exitCode === null && child.signalCode === null;
+        return child.exitCode === null && child.signalCode === null && !isStopped;
       },
       kill: async (signal = 'SIGKILL') => {
         child.kill(signal);
         await exited;
       },
       stop: async () => {
+        isStopped = true;
         child.kill('SIGSTOP');
         await until(`${name} stands still`, async () => (await stateOf(made.pid)) === 'T');
       },
-      cont: () => void child.kill('SIGCONT'),
+      cont: () => {
+        isStopped = false;
+        child.kill('SIGCONT');
+      },
     };
     this.#all.push(made);
 
@@ -211,7 +228,7 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
       const answer = Promise.withResolvers<unknown>();
       asked.set(last, answer);
       child.stdin.write(`${JSON.stringify({ id: last, do: command } satisfies ControllerCommand)}\n`);
-      return made.running ? answer.promise : gone.then(() => answer.promise);
+      return child.exitCode === null && child.signalCode === null ? answer.promise : gone.then(() => answer.promise);
     };
     return { process: made, hello: await hello.promise, ask };
   }

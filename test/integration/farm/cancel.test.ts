@@ -5,43 +5,46 @@ import { test } from 'node:test';
 import type { Executor, StepEnd } from '../../../agent/executor/executor.ts';
 import type { VerdictAnswer } from '../../../protocol/api.ts';
 import { lastAttempt, type Run, stepOf } from '../../../protocol/run.ts';
+import type { Times } from '../../../protocol/times.ts';
 import { quickTimes, TestFarm } from '../../support/farm.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 /** Steps hold until a file appears in the test's own directory; GO stands for it. */
-const jobs = (dir: string) => `
+const jobs = (dir: string, grace: string) => `
 manual:
 - name: hold
   steps:
-  - {name: main, script: "print begun\\nwait-file ${dir}/go", grace_period: 300ms}
+  - {name: main, script: "print begun\\nwait-file ${dir}/go", grace_period: ${grace}}
   - {name: never, needs: [main], script: "append ${dir}/never x"}
   finally:
   - {name: clean, script: "append ${dir}/clean x"}
 - name: stubborn
   steps:
-  - {name: main, script: "ignore-term\\nprint begun\\nwait-file ${dir}/go", grace_period: 300ms}
+  - {name: main, script: "ignore-term\\nprint begun\\nwait-file ${dir}/go", grace_period: ${grace}}
 - name: unserved
   queue: nobody
   steps: [{name: main, script: "append ${dir}/never x"}]
 - name: between
   steps:
-  - {name: first, script: "print done"}
-  - {name: main, needs: [first], queue: nobody, script: "append ${dir}/never x"}
+  - {name: first, script: "wait-file ${dir}/go"}
+  - {name: main, needs: [first], script: "append ${dir}/never x"}
 - name: tidy
   steps: [{name: main, script: "print done"}]
   finally:
-  - {name: clean, script: "print begun\\nwait-file ${dir}/go", grace_period: 300ms}
+  - {name: clean, script: "print begun\\nwait-file ${dir}/go", grace_period: ${grace}}
 - name: short
   steps: [{name: main, script: "print done"}]
 `;
 
-async function farmWith(executor?: Executor, times = quickTimes) {
-  const farm = await TestFarm.start({ jobs: {}, times });
-  await writeFile(join(farm.jobsDir, 'jobs.yaml'), jobs(farm.dir));
-  await farm.controllers[0]?.reloadJobs();
+type With = { executor?: Executor; times?: Partial<Times>; grace?: string };
+
+async function farmWith({ executor, times = quickTimes, grace = '300ms' }: With = {}) {
+  const { path: dir, ...temporary } = await tempDir('cancel');
+  const farm = await TestFarm.start({ jobs: { 'jobs.yaml': jobs(dir, grace) }, times });
   await farm.addAgent({ name: 'a1', ...(executor ? { executor } : {}) });
   const cancel = (run: string, body: object = {}) => farm.api<VerdictAnswer>('POST', `/api/runs/${run}/cancel`, body);
   const isThere = (name: string) =>
-    access(join(farm.dir, name)).then(
+    access(join(dir, name)).then(
       () => true,
       () => false,
     );
@@ -50,7 +53,12 @@ async function farmWith(executor?: Executor, times = quickTimes) {
       const found = stepOf(await farm.getRun(run), step);
       return found && (found.state === what || lastAttempt(found)?.state === what);
     });
-  return { farm, cancel, isThere, when, [Symbol.asyncDispose]: () => farm.stop() };
+  const stop = async () => {
+    await farm.stop();
+    await temporary[Symbol.asyncDispose]();
+  };
+  const go = () => writeFile(join(dir, 'go'), '');
+  return { farm, cancel, go, isThere, when, [Symbol.asyncDispose]: stop };
 }
 
 const states = (run: Run) => run.at.map((s) => [s.name, s.state, s.attempts.map((a) => a.state).join()]);
@@ -68,9 +76,11 @@ test('a run that waits for an agent is cancelled at once and was never given out
 test('a step that is on its way into the executor is stopped there', async () => {
   const ended = Promise.withResolvers<StepEnd>();
   await using t = await farmWith({
-    kind: 'scripted',
-    reap: async () => false,
-    start: () => ({ ended: ended.promise, stop: () => ended.resolve({ outcome: 'stopped' }), kill: () => {} }),
+    executor: {
+      kind: 'scripted',
+      reap: async () => false,
+      start: () => ({ ended: ended.promise, stop: () => ended.resolve({ outcome: 'stopped' }), kill: () => {} }),
+    },
   });
   const id = await t.farm.run('short');
   await t.when(id, 'main', 'assigned');
@@ -79,7 +89,7 @@ test('a step that is on its way into the executor is stopped there', async () =>
 });
 
 test('a running step hears of its cancel within a second, though beats are held longer; finally steps still run', async () => {
-  await using t = await farmWith(undefined, {});
+  await using t = await farmWith({ times: {} });
   const id = await t.farm.run('hold');
   await t.when(id, 'main', 'running');
   const askedAtMs = performance.now();
@@ -126,9 +136,7 @@ test('a step that ignores TERM is killed when its grace is over', async () => {
 });
 
 test('cancelling what is being cancelled changes nothing, unless it is by force', async () => {
-  await using t = await farmWith();
-  await writeFile(join(t.farm.jobsDir, 'jobs.yaml'), jobs(t.farm.dir).replaceAll('300ms', '1500ms'));
-  await t.farm.controllers[0]?.reloadJobs();
+  await using t = await farmWith({ grace: '1500ms' });
   const id = await t.farm.run('tidy');
   await t.when(id, 'clean', 'running');
   await t.cancel(id);
@@ -156,6 +164,9 @@ test('a step that is being stopped stops once, however often it is cancelled', a
 test('a run between two steps is cancelled without starting the next one', async () => {
   await using t = await farmWith();
   const id = await t.farm.run('between');
+  await t.when(id, 'first', 'running');
+  await t.farm.api('POST', '/api/queues/default', { paused: true });
+  await t.go();
   await t.when(id, 'main', 'ready');
   await t.cancel(id);
   assert.deepEqual(states(await t.farm.ended(id, 1_000)), [

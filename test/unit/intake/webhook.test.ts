@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
 import { maxHookBytes, webhook } from '../../../controller/intake/webhook.ts';
@@ -204,6 +205,33 @@ test('no more bodies are held at a time than there is memory for; later there is
   assert.equal((await send(app, good)).statusCode, 503);
   storing.resolve({ duplicate: false });
   assert.equal((await first).statusCode, 202);
+  assert.equal((await send(app, good)).statusCode, 202);
+  await app.close();
+});
+
+test('a sender that goes away in the middle of a body leaves its room to others', async () => {
+  const { app } = testApi();
+  const maxHeldBytes = good.body.length + 1;
+  app.register(webhook, {
+    secrets: () => [secret],
+    wallMs: () => 1_000,
+    maxHeldBytes,
+    accept: async () => ({ duplicate: false }),
+  });
+  const reading = Promise.withResolvers<void>();
+  const aborted = Promise.withResolvers<void>();
+  app.addHook('preParsing', async () => reading.resolve());
+  app.addHook('onRequestAbort', async (_request) => aborted.resolve());
+  const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+  const socket = connect(Number(port), '127.0.0.1');
+  const head = Object.entries({ host: 'localhost', 'content-length': maxHeldBytes, ...good.headers }).map(
+    ([k, v]) => `${k}: ${v}`,
+  );
+  socket.write(`POST /hook HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n{`);
+  await reading.promise;
+  assert.equal((await send(app, good)).statusCode, 503);
+  socket.destroy();
+  await aborted.promise;
   assert.equal((await send(app, good)).statusCode, 202);
   await app.close();
 });
