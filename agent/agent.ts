@@ -5,7 +5,7 @@ import type { Beat } from '../protocol/beat.ts';
 import { messageOf } from '../protocol/errors.ts';
 import { type JoinRequest, protocolRange } from '../protocol/join.ts';
 import type { Times } from '../protocol/times.ts';
-import { Attempts } from './attempts.ts';
+import { Attempts, reap } from './attempts.ts';
 import { startBeats } from './beats.ts';
 import { connectAgent } from './connect.ts';
 import { freeBytes } from './disk.ts';
@@ -47,11 +47,13 @@ export type AgentDeps = {
   wallMs: () => number;
   /** The agent cannot go on; its process should end. */
   failed: (error: Error) => void;
+  /** Ends an agent that has not joined yet. */
+  signal?: AbortSignal;
 };
 
 export type Agent = {
   id: string;
-  /** Takes nothing new, lets steps end within the grace period, gives back the rest, tells the farm all of it. */
+  /** Starts nothing new, lets steps end within the grace period, gives back the rest, tells the farm all of it. */
   drain: () => Promise<void>;
   /** Ends at once, without telling anybody; steps are left to the next start. For tests that need a crash without one, use SIGKILL. */
   stop: () => Promise<void>;
@@ -60,15 +62,24 @@ export type Agent = {
 /** How long a stopping agent waits for its last notices and logs to be stored, milliseconds. */
 const farewellMs = 15_000;
 
-/** Joins the farm and serves it. */
+/**
+ * Joins the farm and serves it.
+ * @throws what `signal` was aborted with, while no controller has answered; FarmError JOIN_REFUSED
+ */
 export async function startAgent(settings: AgentSettings, deps: AgentDeps): Promise<Agent> {
   const { log, executor, wallMs } = deps;
   const { dataDir, slots, times } = settings;
   const stopping = new AbortController();
+  const starting = deps.signal ? AbortSignal.any([deps.signal, stopping.signal]) : stopping.signal;
   const identity = await loadIdentity(dataDir);
   const journal = openJournal(dataDir, wallMs);
   const workspaces = await localWorkspaces({ root: pathJoin(dataDir, 'workspaces'), owner: settings.stepUser });
   const takesUntrusted = executor.kind !== 'process';
+  if (journal.unreadable > 0)
+    log.warn({ lines: journal.unreadable }, 'lines of the journal could not be read: the last one of a crash, or a broken disk');
+  for (const problem of workspaces.problems)
+    log.warn({ reason: messageOf(problem) }, 'what is left of an old workspace could not be removed');
+  const killed = await reap({ executor, journal, log });
 
   const request: JoinRequest = {
     name: settings.name,
@@ -90,13 +101,13 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     joinToken: settings.joinToken,
     request,
     log,
-    signal: stopping.signal,
+    signal: starting,
   });
   log.info({ agent: id, nats }, 'joined the farm');
   const login = { url: nats, seed: new TextDecoder().decode(identity.user.getSeed()), agent: id };
   const nc = await connectAgent(
     { ...login, name: id, refused: (detail) => log.info({ detail }, 'NATS does not let this agent in yet') },
-    stopping.signal,
+    starting,
   );
   const js = jetstream(nc);
 
@@ -139,9 +150,13 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     openSpool: (task) => openSpool({ root: pathJoin(dataDir, 'spool'), key: task, maxBytes: task.maxLogBytes, now: wallMs }),
     ship,
     sendNotices: (key) => notices.push(key),
+    stopping: stopping.signal,
     changed: () => beats?.update(say()),
   });
   const forget = async (name: string) => {
+    const [run = '', round = ''] = name.split('.');
+    // What is being killed may still write there; the leader says it again.
+    if (attempts.usesWorkspace(run, Number(round))) return;
     await workspaces
       .forget(name)
       .catch((error) => log.warn({ workspace: name, reason: messageOf(error) }, 'a workspace could not be removed'));
@@ -149,14 +164,18 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     beats?.update(say());
   };
   let beats: ReturnType<typeof startBeats> | undefined;
-  await attempts.recover();
+  await attempts.recover(killed);
   beats = startBeats({
     ...login,
     timeoutMs: times.beatTimeoutMs,
     beat: say(),
     heed: (orders) => {
-      attempts.heed(orders);
-      for (const name of orders.forget) void forget(name);
+      try {
+        attempts.heed(orders);
+        for (const name of orders.forget) void forget(name);
+      } catch (error) {
+        log.error({ err: error }, 'orders could not be carried out; they are given again');
+      }
     },
     failed: deps.failed,
   });
@@ -188,8 +207,13 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     drain: async () => {
       attempts.drain();
       await attempts.idle(AbortSignal.timeout(settings.graceMs));
-      await attempts.giveBack(`agent '${id}' is leaving`);
-      await attempts.allTold(AbortSignal.timeout(farewellMs));
+      await attempts.giveBack();
+      const farewell = AbortSignal.timeout(farewellMs);
+      // Until a leader has heard that nothing is held here, it may have given us something more.
+      do {
+        await attempts.allTold(farewell);
+        await beats?.heard(farewell);
+      } while (attempts.said().held.length > 0 && !farewell.aborted);
       await stop();
     },
   };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Beat, Orders } from '../protocol/beat.ts';
 import { messageOf } from '../protocol/errors.ts';
@@ -27,6 +28,8 @@ export type AttemptsDeps = {
   /** Ships a spool to a controller until all of it is stored, or it is refused. */
   ship: Pick<Shipping, 'add'>;
   sendNotices: (key: AttemptKey) => void;
+  /** The agent ends. */
+  stopping: AbortSignal;
   /** What the agent has to say has changed. */
   changed: () => void;
 };
@@ -225,10 +228,16 @@ export class Attempts {
       await live.spool?.end();
       return this.#forget(live);
     }
-    await this.#tellEnd(live, end).catch((error) =>
-      this.#deps.log.error({ err: error, ...keyIn(task) }, 'the end of a step could not be journalled'),
-    );
-    this.#deps.sendNotices(keyIn(task));
+    while (!this.#deps.stopping.aborted) {
+      try {
+        await this.#tellEnd(live, end);
+        return this.#deps.sendNotices(keyIn(task));
+      } catch (error) {
+        // The disk refuses. The attempt stays ours meanwhile, and nobody must hear of its end before it is kept.
+        this.#deps.log.error({ err: error, ...keyIn(task) }, 'the end of a step could not be journalled; trying again');
+        await sleep(journalRetryMs, undefined, { signal: this.#deps.stopping }).catch(() => {});
+      }
+    }
   }
 
   async #execute(live: Live): Promise<StepEnd> {
@@ -308,7 +317,11 @@ export class Attempts {
   #forget(live: Live): void {
     const key = keyIn(live.task);
     if (!this.#live.delete(keyOf(key))) return;
-    this.#deps.journal.done(key);
+    try {
+      this.#deps.journal.done(key);
+    } catch (error) {
+      this.#deps.log.warn({ err: error, ...key }, 'an attempt that is over stays in the journal until the next start');
+    }
     this.#changed();
   }
 
@@ -319,6 +332,8 @@ export class Attempts {
     this.#deps.changed();
   }
 }
+
+const journalRetryMs = 1_000;
 
 const newLive = (task: Task, phase: Phase): Live => ({
   task,

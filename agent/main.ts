@@ -13,10 +13,12 @@ try {
   lockDataDir(settings.dataDir);
   const log = pino({ level: logLevel, base: { agent: settings.name } }, pino.destination({ dest: 2, sync: true }));
   if (executor.kind === 'process') log.warn('steps run as processes of this machine, without a container: trusted jobs only');
+  const stopping = new AbortController();
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.once(signal, () => {
         process.on(signal, () => process.exit(130));
+        stopping.abort();
         resolve(signal);
       });
   });
@@ -29,9 +31,16 @@ try {
       log.fatal({ err: error }, 'this agent cannot go on');
       process.exit(1);
     },
+    signal: stopping.signal,
+  }).catch((error: unknown) => {
+    if (!stopping.signal.aborted) throw error;
+    log.info('stopped before it had joined');
+    return undefined;
   });
-  log.info({ signal: await stopped }, 'draining');
-  await agent.drain();
+  if (agent) {
+    log.info({ signal: await stopped }, 'draining');
+    await agent.drain();
+  }
 } catch (error) {
   process.stderr.write(`thresh-agent: ${messageOf(error)}\n`);
   process.exitCode = isFarmError(error, 'DATA_DIR_IN_USE') ? inUseExitCode : 1;

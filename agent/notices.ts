@@ -57,13 +57,21 @@ export class Notices {
   async #send(key: AttemptKey): Promise<void> {
     let waitMs = retryMs.first;
     for (let next = this.#unsent(key); next && !this.#abort.signal.aborted; next = this.#unsent(key)) {
-      if (await this.#store(next)) {
-        this.#deps.journal.acknowledged(key, next.n);
-        waitMs = retryMs.first;
-      } else {
+      if ((await this.#store(next)) && this.#noted(next)) waitMs = retryMs.first;
+      else {
         await new Promise((resolve) => setTimeout(resolve, waitMs));
         waitMs = Math.min(waitMs * 2, retryMs.most);
       }
+    }
+  }
+
+  /** Notes that it is stored. What cannot be noted is sent again, which changes nothing. */
+  #noted({ key, n }: Unsent): boolean {
+    try {
+      return this.#deps.journal.acknowledged(key, n);
+    } catch (error) {
+      this.#deps.log.error({ err: error, ...key, n }, 'a stored notice could not be journalled as such; trying again');
+      return false;
     }
   }
 

@@ -1,4 +1,6 @@
 import { messageOf } from '../protocol/errors.ts';
+import { openAttempts } from '../protocol/run.ts';
+import { archiveWhole } from './logs/archive.ts';
 import { purgeLogs } from './logs/purge.ts';
 import type { Replica } from './replica.ts';
 import type { Lead } from './schedule/lead.ts';
@@ -8,7 +10,8 @@ const everyMs = 60_000;
 const keepLogsRounds = 10;
 
 /**
- * What the leader does every minute: folds `RUNS` into a checkpoint when it has grown, and frees `LOGS` of what is in object storage.
+ * What the leader does every minute: folds `RUNS` into a checkpoint when it has grown, moves whole segments of
+ * running logs to object storage, and frees `LOGS` of what is there.
  * @returns stops it
  */
 export function keepHouse(
@@ -23,6 +26,9 @@ export function keepHouse(
     if (!leader) return;
     const { state } = await jsm.streams.info('RUNS');
     if (state.messages > checkpointEvery) await leader.checkpoint();
+    for (const run of confirmed.farm.runs.values())
+      for (const { step, attempt } of openAttempts(run))
+        await archiveWhole({ run: run.id, step, attempt: attempt.attempt }, { store: logs, objects });
     logEnds.push((await logs.bounds()).lastSeq);
     const upTo = logEnds.length > keepLogsRounds ? logEnds.shift() : undefined;
     if (upTo !== undefined) await purgeLogs(upTo, { store: logs, objects, jsm, isDone, now });

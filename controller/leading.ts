@@ -83,7 +83,8 @@ export function leading(
       archive: (run) =>
         archiveRun(run, {
           objects,
-          archiveLog: (key, how) => archiveLog(key, how, { store: replica.logs, objects }),
+          archiveLog: (key, how) =>
+            archiveLog(key, { ...how, unlessStoredSinceMs: wallMs() - logPatienceMs }, { store: replica.logs, objects }),
           wallMs,
           logPatienceMs,
         }),

@@ -75,7 +75,7 @@ export function unpackChunk(frame: Buffer): { stream: number; offset: number; at
  * from `offset` on, without a gap; text frames hold one `ToViewer`.
  */
 
-/** at: where the first byte that follows stands. end: nothing will follow; `missing` bytes are known to be lost. attempt: a newer attempt began. */
+/** at: where the first byte that follows stands. end: nothing will follow; `missing` bytes are known to be lost. A newer attempt begins with an `at` of its own. */
 export const ToViewer = Type.Union([
   Type.Object({ type: Type.Literal('at'), attempt: Type.Integer(), offset: Type.Integer({ minimum: 0 }) }),
   Type.Object({

@@ -44,6 +44,11 @@ export function memoryObjects(): Objects & { keys: () => string[] } {
       const body = all.get(key);
       return body && Readable.from([body.subarray(range?.start ?? 0, range?.end)]);
     },
+    copy: async (from, to) => {
+      const body = all.get(from);
+      if (body) all.set(to, body);
+      return body !== undefined;
+    },
     list: async function* (prefix) {
       for (const [key, body] of [...all].sort()) if (key.startsWith(prefix)) yield { key, sizeBytes: body.length, modifiedMs: 0 };
     },

@@ -42,9 +42,16 @@ export type TestNatsOptions = {
 export async function startTestNats({ streams = true, files: options = {} }: TestNatsOptions = {}): Promise<TestNats> {
   const dir = await mkdtemp(join(tmpdir(), 'thresh-nats-'));
   const binary = 'nats-server';
-  const files = await writeNatsFiles(dir, options);
-  let server: ServerProcess | undefined = await launchNats({ binary, files, log: silent });
-  const { url, monitorUrl } = server;
+  const begin = async () => {
+    const files = await writeNatsFiles(dir, options);
+    return { files, first: await launchNats({ binary, files, log: silent }) };
+  };
+  const { files, first } = await begin().catch(async (error) => {
+    await rm(dir, { recursive: true, force: true });
+    throw error;
+  });
+  let server: ServerProcess | undefined = first;
+  const { url, monitorUrl } = first;
   const { port } = new URL(url);
   const open = new Set<NatsConnection>();
   const agents = new Map<string, AgentLogin>();

@@ -7,6 +7,10 @@ const components = {
   git: 'sudo apt-get install git',
   dockerd: 'sudo apt-get install docker.io',
   chromium: 'sudo apt-get install chromium',
+  'ceph-mon': 'sudo apt-get install ceph-mon ceph-common',
+  'ceph-osd': 'sudo apt-get install ceph-osd',
+  radosgw: 'sudo apt-get install radosgw',
+  'radosgw-admin': 'sudo apt-get install radosgw',
 } as const;
 export type Component = keyof typeof components;
 

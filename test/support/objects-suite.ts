@@ -121,6 +121,45 @@ export function objectsSuite(name: string, create: () => Promise<ObjectsUnderTes
       assert.deepEqual(await buffer(stream), body.subarray(1));
     });
 
+    test('a copy holds what the first held then, and each goes its own way', async () => {
+      await using it = await create();
+      assert.equal(await it.objects.copy('no/such', 'to'), false);
+      await it.objects.put('from/a b+c', Buffer.from('first'));
+      await it.objects.put('to/x', Buffer.from('old'));
+      for (let i = 0; i < 2; i++) assert.equal(await it.objects.copy('from/a b+c', 'to/x'), true);
+      assert.equal(String(await it.objects.get('to/x')), 'first');
+      await it.objects.put('from/a b+c', Buffer.from('second'));
+      assert.equal(String(await it.objects.get('to/x')), 'first');
+      await it.objects.remove('from/a b+c');
+      assert.equal(String(await it.objects.get('to/x')), 'first');
+      assert.deepEqual(await keysOf(it.objects), ['to/x']);
+    });
+
+    test('a name may hold what a URL or XML would read in another way', async () => {
+      await using it = await create();
+      const keys = ['a b', 'a+b', 'a%20b', 'a%2Fb', 'a&b<c>"d', 'a#b?c=d', "é'€\u{1f600}", '\ufffe'].map((k) => `odd/${k}`);
+      for (const key of keys) await it.objects.put(key, Buffer.from(key));
+      assert.deepEqual(await keysOf(it.objects, 'odd/'), keys.toSorted(compareKeys));
+      for (const key of keys) {
+        assert.equal(String(await it.objects.get(key)), key);
+        assert.equal(await it.objects.copy(key, `copy/${key}`), true, key);
+        assert.equal(String(await it.objects.get(`copy/${key}`)), key);
+        await it.objects.remove(key);
+      }
+      assert.deepEqual(await keysOf(it.objects, 'odd/'), []);
+    });
+
+    test('a stream longer than any one piece is stored whole', async () => {
+      await using it = await create();
+      const piece = Buffer.alloc(1_000_003, 'longer');
+      const body = Buffer.concat(Array.from({ length: 21 }, () => piece));
+      const put = await it.objects.put('long', Readable.from(Array.from({ length: 21 }, () => piece)));
+      assert.deepEqual(put, { sizeBytes: body.length, sha256: createHash('sha256').update(body).digest('hex') });
+      const stream = await it.objects.read('long', { start: 8 * 1024 * 1024 - 5, end: 8 * 1024 * 1024 + 5 });
+      assert.ok(stream);
+      assert.deepEqual(await buffer(stream), body.subarray(8 * 1024 * 1024 - 5, 8 * 1024 * 1024 + 5));
+    });
+
     test('objects are listed in the order of their keys, by prefix, and from after a key', async () => {
       await using it = await create();
       const keys = ['a-b', 'a.txt', 'a/b', 'a/c/1', 'a/c/2', 'a/c0', 'a0', 'ab/x', 'b', '\uffee', '\u{1f600}'];

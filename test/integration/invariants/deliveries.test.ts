@@ -25,7 +25,7 @@ postsubmits:
 
 const push = (i: number) => ({
   ref: 'refs/heads/main',
-  after: i.toString(16).padStart(40, '0'),
+  after: (i + 1).toString(16).padStart(40, '0'),
   repository: { name: 'app', full_name: 'acme/app', owner: { login: 'acme' } },
   commits: [],
   sender: { login: 'anna' },

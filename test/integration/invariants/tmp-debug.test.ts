@@ -25,7 +25,7 @@ postsubmits:
 
 const push = (i: number) => ({
   ref: 'refs/heads/main',
-  after: i.toString(16).padStart(40, '0'),
+  after: (i + 1).toString(16).padStart(40, '0'),
   repository: { name: 'app', full_name: 'acme/app', owner: { login: 'acme' } },
   commits: [],
   sender: { login: 'anna' },
@@ -99,6 +99,7 @@ test('each accepted delivery leads to its runs, once, though the controller is k
   const nc = await farm.nats.connect();
   await farm.until('all runs are archived', async () => (await farm.openRuns()) === 0, 120_000);
   lap('all runs are archived');
+  t.diagnostic((await import('node:child_process')).execSync('ps -eo pid,ppid,cputimes,args --sort=-cputimes | grep -E "process.ts|nats-server -|ppid" | grep -v grep | cut -c1-150').toString());
   const records = await readRecords(nc);
   for (const r of records) if (r.value.type === 'config' || r.value.type === 'leader' || (r.value.type==='verdict' && r.value.source==='github' && r.value.verdict.creates.length !== 2)) t.diagnostic(JSON.stringify(r).slice(0,600));
   const { verdicts, ends, attempts } = historyOf(records);
