@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Value } from 'typebox/value';
 import { ApiError } from '../protocol/api.ts';
@@ -42,6 +43,6 @@ export async function join({ fetch, urls, joinToken, request, log, signal }: Joi
       if (error instanceof FarmError || signal.aborted) throw error;
       log.warn({ url: url.origin, reason: messageOf(error) }, 'no controller answers; trying again');
     }
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    await sleep(waitMs, undefined, { signal });
   }
 }

@@ -22,7 +22,9 @@ if (command === 'test') process.exitCode = test(rest);
 
 /** @returns {number} exit code */
 function test(files) {
-  ensureNatsServer();
+  ensureServer('nats-server', ['nats-server']);
+  // An S3 server: Ceph's object gateway on a cluster in memory.
+  ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
   if (files.length === 0) {
     for (const lint of [
       ['biome', 'check', '.'],
@@ -94,22 +96,22 @@ function nodeMajor() {
   return status === 0 ? Number(/\d+/.exec(stdout)?.[0]) : undefined;
 }
 
-/** Tests that start a NATS server need one; where it cannot be had they are skipped, in CI that is a failure. */
-function ensureNatsServer() {
-  if (onPath('nats-server')) return;
+/** A server that tests start, by the program that tells whether it is there. Where it cannot be had its tests are skipped, in CI that is a failure. */
+function ensureServer(program, packages) {
+  if (onPath(program)) return;
   if (isRoot() && onPath('apt-get')) {
-    say('installing nats-server (apt-get install nats-server): tests start real servers');
+    say(`installing ${program} (apt-get install ${packages.join(' ')}): tests start real servers`);
     const apt = (...args) => run('apt-get', ['-q', ...args], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
-    const install = () => apt('install', '--yes', '--no-install-recommends', 'nats-server');
+    const install = () => apt('install', '--yes', '--no-install-recommends', ...packages);
     // Old package lists name versions that are gone: fetch new ones only when it does not work without.
     if (install().status !== 0) {
       apt('update');
       const second = install();
-      if (second.status !== 0) say(`nats-server could not be installed:\n${second.output}`);
+      if (second.status !== 0) say(`${program} could not be installed:\n${second.output}`);
     }
-    if (onPath('nats-server')) return;
+    if (onPath(program)) return;
   }
-  const hint = `nats-server is missing; ${installHint('nats-server')}`;
+  const hint = `${program} is missing; ${installHint(packages.join(' '))}`;
   if (inCi) fail(hint);
   say(`${hint}\n       until then the tests that need it are skipped`);
 }

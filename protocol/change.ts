@@ -22,6 +22,9 @@ export const Refs = Type.Object({
   pulls: Type.Array(Pull, { maxItems: 100 }),
   cloneUri: Type.Optional(Type.String({ maxLength: 4096 })),
   pathAlias: Type.Optional(Type.String({ maxLength: 1024 })),
+  skipSubmodules: Type.Optional(Type.Boolean()),
+  cloneDepth: Type.Optional(Type.Integer({ minimum: 0, description: 'Commits of the base to fetch; 0: all' })),
+  skipFetchHead: Type.Optional(Type.Boolean({ description: 'Fetch neither the default branch nor tags' })),
 });
 export type Refs = Static<typeof Refs>;
 

@@ -39,7 +39,10 @@ export const Step = Type.Object({
   graceMs: Type.Integer({ minimum: 0 }),
   retries: Type.Integer({ minimum: 0, maximum: 10, description: 'How often a failed step is tried again' }),
   queue: tokenName(64),
-  workdir: Type.Optional(Type.String({ description: 'Relative to the workspace' })),
+  workdir: Type.Optional(
+    Type.String({ description: 'Relative to the workspace; absent: the source of the run, when it tests a repository' }),
+  ),
+  builtin: Type.Optional(Type.Literal('checkout', { description: 'Executed by the agent itself; runs nothing of the user’s' })),
 });
 export type Step = Static<typeof Step>;
 

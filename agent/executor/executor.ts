@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import type { Refs } from '../../protocol/change.ts';
 import type { Step } from '../../protocol/job.ts';
 import type { AttemptKey } from '../../protocol/task.ts';
 
@@ -33,6 +34,8 @@ export type Handle = Static<typeof Handle>;
 export type ExecutorJob = {
   key: AttemptKey;
   spec: Step;
+  /** What the run tests; for `checkout`. */
+  refs?: Refs | undefined;
   /** The step's variables, its opened secrets and the farm's own: everything beyond what an executor sets for a plain shell. */
   env: Record<string, string>;
   /** Absolute; where the step runs (below it, with `spec.workdir`). */
@@ -41,7 +44,10 @@ export type ExecutorJob = {
   scratch: string;
   /** Gets the output in order, never two pieces at once: the step is held back until the promise resolves. */
   output: (bytes: Buffer) => Promise<void> | void;
-  /** Called once, before anything of the user's runs; what it journals must be durable when it returns. If it fails nothing runs. */
+  /**
+   * Called before anything of the user's runs; what it journals must be durable when it returns. If it fails nothing runs. Called again
+   * when the step goes on in another process: only the latest handle finds it then.
+   */
   handle: (handle: Handle) => Promise<void> | void;
 };
 

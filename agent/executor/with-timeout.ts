@@ -25,6 +25,7 @@ export const withTimeout = (engine: Engine, after: After = realAfter): Executor 
     const { timeoutMs, graceMs } = job.spec;
     let asked: Ask | undefined;
     let ignoredTerm = false;
+    let begun = false;
     let over = false;
     let cancelTimer = () => {};
 
@@ -32,7 +33,8 @@ export const withTimeout = (engine: Engine, after: After = realAfter): Executor 
       ...job,
       handle: async (handle) => {
         await job.handle(handle);
-        if (!over && !asked) cancelTimer = after(timeoutMs, () => term('timeout'));
+        if (!over && !asked && !begun) cancelTimer = after(timeoutMs, () => term('timeout'));
+        begun = true;
       },
     });
     const term = (why: 'stop' | 'timeout') => {

@@ -77,11 +77,11 @@ function whyWaits(run: Run, queue: string, agents: readonly Agent[], farm: Farm,
   return 'waits for a free slot';
 }
 
-/** A cordoned home still takes the tasks of its runs. */
+/** A home that is cordoned or drained still takes the tasks of its runs. */
 function whyHomeWaits(home: string, farm: Farm): string {
   const agent = farm.agents.get(home);
   if (!agent) return `its workspace is on agent '${home}', which is gone`;
-  const fit = agent.silentSinceMs === undefined && (agent.state === 'serving' || agent.state === 'cordoned');
+  const fit = agent.silentSinceMs === undefined && agent.state !== 'revoked';
   return fit
     ? `waits for a free slot on agent '${home}', which has its workspace`
     : `its workspace is on an agent that takes no work now: ${stateOf(agent)}`;

@@ -207,6 +207,7 @@ export class Lead {
       const cause = heard(run, address, notice, this.#deps.wallMs());
       if (cause === 'refused') this.#deps.log.info({ ...address }, 'a notice of an attempt that is not that agent’s was refused');
       else if (cause !== 'unchanged' && run) void this.#deciding.act(run, cause);
+      if (this.#liveness.get(address.agent)?.draining) this.#letLeave(address.agent);
     }
   }
 
@@ -214,13 +215,15 @@ export class Lead {
     const nowMs = this.#deps.now();
     const known = { confirmed: this.#deps.confirmed.farm, sent: this.#deciding.farm };
     const said = orders(agent, beat, known, this.term);
-    this.#liveness.beat(agent, beat, said.orders.revoke.length, nowMs);
+    const mayGo = this.#liveness.get(agent)?.mayGo === true;
+    this.#liveness.beat(agent, beat, said.orders.revoke.length, this.#mayGo(agent, beat), nowMs);
     for (const key of beat.held) this.#outbox.drop(key);
     const farmAgent = this.#deciding.farm.agents.get(agent);
     if (farmAgent?.silentSinceMs !== undefined) void this.#deciding.commit({ type: 'agent', agent, silentSinceMs: null });
     if (beat.draining) this.#leaveHomes(agent);
     this.#schedule();
-    if (said.urgent) await this.#answer(agent, beat, answer);
+    const goes = !mayGo && this.#mayGo(agent, beat);
+    if (said.urgent || goes) await this.#answer(agent, beat, answer);
     else this.#parked.hold(agent, beat, answer, this.#deps.times.beatHoldMs, () => this.#answerParked(agent));
   }
 
@@ -279,6 +282,18 @@ export class Lead {
   #giveAway(agent: string, why: string): void {
     for (const key of this.#holdings.attempts(agent)) this.#expire(key, why);
     for (const id of this.#holdings.homeOf(agent)) this.#homeless(id, why, true);
+  }
+
+  /** A leaving agent holds nothing, here and there: it waits for an answer before it goes. */
+  #mayGo(agent: string, beat: Beat): boolean {
+    return beat.draining && beat.held.length === 0 && this.#holdings.count(agent) === 0;
+  }
+
+  /** A leaving agent holds one attempt less. */
+  #letLeave(agent: string): void {
+    this.#leaveHomes(agent);
+    const parked = this.#parked.peek(agent);
+    if (parked && this.#mayGo(agent, parked)) this.#answerParked(agent);
   }
 
   /** The runs whose workspace is on an agent that leaves of its own will and runs nothing of theirs now. */

@@ -7,6 +7,8 @@ export type Heard = {
   atMs: number;
   slots: number;
   draining: boolean;
+  /** It is leaving and holds nothing. */
+  mayGo: boolean;
   /** Attempts that it holds and that are not its own any more: they still fill slots. */
   zombies: number;
 };
@@ -27,8 +29,8 @@ export class Liveness {
     this.#lastTickMs = nowMs;
   }
 
-  beat(agent: string, beat: Beat, zombies: number, nowMs: number): void {
-    this.#heard.set(agent, { atMs: nowMs, slots: beat.slots.total, draining: beat.draining, zombies });
+  beat(agent: string, beat: Beat, zombies: number, mayGo: boolean, nowMs: number): void {
+    this.#heard.set(agent, { atMs: nowMs, slots: beat.slots.total, draining: beat.draining, mayGo, zombies });
   }
 
   get(agent: string): Heard | undefined {

@@ -17,10 +17,11 @@ export function orders(agent: string, beat: Beat, known: Known, term: number): {
     else if (!stopping && isStopping(key, known)) cancel.push(key);
   }
   const forget = beat.workspaces.filter((name) => isUnused(agent, name, known));
-  const drain = state === 'draining' && !beat.draining;
+  // The leader gives a draining agent nothing but steps of runs whose workspace it has; the agent need not do anything for that.
+  const drain = state === 'draining';
   return {
     orders: { v: 1, type: 'orders', term, cancel, revoke, forget, drain },
-    urgent: cancel.length > 0 || revoke.length > 0 || drain,
+    urgent: cancel.length > 0 || revoke.length > 0,
   };
 }
 

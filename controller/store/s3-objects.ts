@@ -41,7 +41,10 @@ const leftoverMs = 24 * 3_600_000;
  * Objects in a bucket of S3, or of a server that speaks like it. The bucket must be there. An object becomes visible when its last
  * byte is stored; a stream that breaks leaves no pieces behind, and those of a crash are swept at the first use a day later.
  */
-export function s3Objects(settings: S3Settings, { wallMs = Date.now }: { wallMs?: () => number } = {}): Objects & { close: () => void } {
+export function s3Objects(
+  settings: S3Settings,
+  { wallMs = Date.now }: { wallMs?: () => number } = {},
+): Objects & { close: () => void } {
   const { bucket: Bucket, prefix } = settings;
   const client = new S3Client({
     region: settings.region,
@@ -49,7 +52,7 @@ export function s3Objects(settings: S3Settings, { wallMs = Date.now }: { wallMs?
     forcePathStyle: settings.pathStyle,
     ...(settings.credentials ? { credentials: settings.credentials } : {}),
     maxAttempts: 5,
-    // Servers other than Amazon's refuse checksums in trailers; bodies are sent with Content-MD5, and streams over HTTPS only are safe.
+    // Servers other than Amazon's refuse checksums in trailers. What is sent is in memory, so its SHA-256 is part of the signature.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: { connectionTimeout: times.connectMs, requestTimeout: times.idleMs, throwOnRequestTimeout: true },
@@ -59,10 +62,12 @@ export function s3Objects(settings: S3Settings, { wallMs = Date.now }: { wallMs?
     if (Buffer.byteLength(prefix + key) > maxKeyBytes) throw new FarmError('BAD_OBJECT_KEY', { key: key.slice(0, 200) });
     return prefix + key;
   };
-  let swept: Promise<void> | undefined;
+  let swept = false;
   const sweepOnce = () => {
-    swept ??= sweep(client, settings, wallMs() - leftoverMs).catch(() => {
-      swept = undefined;
+    if (swept) return;
+    swept = true;
+    void sweep(client, settings, wallMs() - leftoverMs).catch(() => {
+      swept = false;
     });
   };
 
@@ -73,8 +78,7 @@ export function s3Objects(settings: S3Settings, { wallMs = Date.now }: { wallMs?
         sweepOnce();
         return putStream(client, { Bucket, Key }, body);
       }
-      const ContentMD5 = createHash('md5').update(body).digest('base64');
-      await client.send(new PutObjectCommand({ Bucket, Key, Body: body, ContentLength: body.length, ContentMD5 }));
+      await client.send(new PutObjectCommand({ Bucket, Key, Body: body, ContentLength: body.length }));
       return { sizeBytes: body.length, sha256: createHash('sha256').update(body).digest('hex') };
     },
     get: async (key) => {
@@ -184,8 +188,6 @@ async function orUndefined<T>(ask: () => Promise<T>): Promise<T | undefined> {
 }
 
 const statusOf = (error: unknown): number | undefined =>
-  error instanceof Error && '$metadata' in error
-    ? (error.$metadata as { httpStatusCode?: number }).httpStatusCode
-    : undefined;
+  error instanceof Error && '$metadata' in error ? (error.$metadata as { httpStatusCode?: number }).httpStatusCode : undefined;
 
 const isNamed = (error: unknown, name: string): boolean => error instanceof Error && error.name === name;

@@ -18,7 +18,6 @@ describe('S3', { skip: need('ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin') 
     const objects = s3Objects(settings);
     return { objects, [Symbol.asyncDispose]: async () => objects.close() };
   };
-  objectsSuite('S3, in a bucket of its own', async () => open(await s3.bucket()));
   objectsSuite('S3, below a prefix', async () => open({ ...(await s3.bucket()), prefix: 'farm/one/' }));
 
   const partsIn = async (settings: S3Settings) => {
