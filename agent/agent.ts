@@ -7,7 +7,7 @@ import { type JoinRequest, protocolRange } from '../protocol/join.ts';
 import type { Times } from '../protocol/times.ts';
 import { Attempts, reap } from './attempts.ts';
 import { startBeats } from './beats.ts';
-import { connectAgent } from './connect.ts';
+import { connectAgent, reconnects } from './connect.ts';
 import { freeBytes } from './disk.ts';
 import type { Executor } from './executor/executor.ts';
 import { loadIdentity } from './identity.ts';
@@ -16,8 +16,11 @@ import { join } from './join.ts';
 import { openJournal } from './journal.ts';
 import { Notices } from './notices.ts';
 import { openSecrets } from './secrets.ts';
+import { collectArtifacts } from './ship/artifacts/collect.ts';
+import type { WalkLimits } from './ship/artifacts/walk.ts';
 import { startShipping } from './ship/ship.ts';
 import { openSpool } from './ship/spool.ts';
+import { Forgetting } from './workspace/forgetting.ts';
 import { localWorkspaces } from './workspace/local.ts';
 
 export type AgentSettings = {
@@ -37,6 +40,10 @@ export type AgentSettings = {
   stepUser?: { uid: number; gid: number } | undefined;
   /** How long a step may go on after the agent was asked to stop, milliseconds; then it is given back. */
   graceMs: number;
+  /** How long a step's files are offered to controllers of which none takes them, milliseconds; default 15 min. */
+  artifactPatienceMs?: number;
+  /** What a step may leave, where less than the farm takes. */
+  artifactLimits?: Partial<WalkLimits>;
 };
 
 export type AgentDeps = {
@@ -61,6 +68,7 @@ export type Agent = {
 
 /** How long a stopping agent waits for its last notices and logs to be stored, milliseconds. */
 const farewellMs = 15_000;
+const artifactPatienceMs = 15 * 60_000;
 
 /**
  * Joins the farm and serves it.
@@ -149,20 +157,32 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     openSecrets: (task) => openSecrets(task, identity.curve),
     openSpool: (task) => openSpool({ root: pathJoin(dataDir, 'spool'), key: task, maxBytes: task.maxLogBytes, now: wallMs }),
     ship,
+    collect: (what) =>
+      collectArtifacts(what, {
+        fetch: deps.fetch,
+        urls: settings.urls,
+        agent: id,
+        now: () => performance.now(),
+        patienceMs: settings.artifactPatienceMs ?? artifactPatienceMs,
+        ...(settings.artifactLimits ? { limits: settings.artifactLimits } : {}),
+        log: (facts, message) => log.warn(facts, message),
+      }),
     sendNotices: (key) => notices.push(key),
     stopping: stopping.signal,
     changed: () => beats?.update(say()),
   });
-  const forget = async (name: string) => {
-    const [run = '', round = ''] = name.split('.');
-    // What is being killed may still write there; the leader says it again.
-    if (attempts.usesWorkspace(run, Number(round))) return;
-    await workspaces
-      .forget(name)
-      .catch((error) => log.warn({ workspace: name, reason: messageOf(error) }, 'a workspace could not be removed'));
-    kept = await workspaces.list();
-    beats?.update(say());
-  };
+  const forgetting = new Forgetting({
+    forget: (names) => workspaces.forget(...names),
+    isUsed: (name) => {
+      const [run = '', round = ''] = name.split('.');
+      return attempts.usesWorkspace(run, Number(round));
+    },
+    failed: (names, error) => log.warn({ workspaces: names, reason: messageOf(error) }, 'a workspace could not be removed'),
+    changed: async () => {
+      kept = await workspaces.list();
+      beats?.update(say());
+    },
+  });
   let beats: ReturnType<typeof startBeats> | undefined;
   await attempts.recover(killed);
   beats = startBeats({
@@ -172,7 +192,7 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     heed: (orders) => {
       try {
         attempts.heed(orders);
-        for (const name of orders.forget) void forget(name);
+        forgetting.put(orders.forget);
       } catch (error) {
         log.error({ err: error }, 'orders could not be carried out; they are given again');
       }
@@ -180,7 +200,14 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     failed: deps.failed,
   });
   const reading = readInbox(
-    { js, agent: id, log, slot: (signal) => attempts.slot(signal), take: (task) => attempts.take(task) },
+    {
+      js,
+      agent: id,
+      log,
+      slot: (signal) => attempts.slot(signal),
+      reconnected: reconnects(nc),
+      take: (task) => attempts.take(task),
+    },
     stopping.signal,
   );
   const measuring = setInterval(() => {

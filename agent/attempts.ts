@@ -7,9 +7,11 @@ import { type AttemptKey, keyOf, type Task } from '../protocol/task.ts';
 import { stepEnvironment } from './environment.ts';
 import type { Executor, Started, StepEnd } from './executor/executor.ts';
 import type { Journal } from './journal.ts';
+import type { Collect, Collected } from './ship/artifacts/collect.ts';
 import { createMask } from './ship/mask.ts';
 import type { Shipping } from './ship/ship.ts';
 import type { Spool } from './ship/spool.ts';
+import { defaultWorkdir } from './workspace/default-workdir.ts';
 
 export type AttemptsDeps = {
   agent: string;
@@ -21,12 +23,14 @@ export type AttemptsDeps = {
   /** Whether steps of people whom the repository does not trust may run here. */
   takesUntrusted: boolean;
   journal: Journal;
-  /** The workspace of a run's round and a directory of this attempt's own, both absolute. */
-  openWorkspace: (task: Task) => Promise<{ workspace: string; scratch: string }>;
+  /** The workspace of a run's round and two directories of this attempt's own, all absolute. */
+  openWorkspace: (task: Task) => Promise<{ workspace: string; scratch: string; artifacts: string }>;
   openSecrets: (task: Task) => Record<string, string>;
   openSpool: (task: Task) => Promise<Spool>;
   /** Ships a spool to a controller until all of it is stored, or it is refused. */
   ship: Pick<Shipping, 'add'>;
+  /** Stores what an ended step has left. Never rejects. */
+  collect: (what: Collect) => Promise<Collected>;
   sendNotices: (key: AttemptKey) => void;
   /** The agent ends. */
   stopping: AbortSignal;
@@ -47,6 +51,10 @@ type Live = {
   spool?: Spool;
   /** Why it is given back instead of ended. */
   returned?: string;
+  /** Where the step leaves its files. */
+  artifacts?: string;
+  /** Ends the collecting of its files, which it waits for otherwise. */
+  collecting: AbortController;
   noticesStored: boolean;
   logStored: boolean;
   over: Promise<void>;
@@ -168,6 +176,7 @@ export class Attempts {
     for (const live of running) {
       live.returned = this.#leaving;
       live.started?.stop();
+      live.collecting.abort(new Error(this.#leaving));
     }
     await Promise.all(running.map((l) => l.over));
   }
@@ -224,13 +233,14 @@ export class Attempts {
   async #run(live: Live): Promise<void> {
     const { task } = live;
     const end = await this.#execute(live).catch((error: unknown): StepEnd => ({ outcome: 'error', message: messageOf(error) }));
+    const collected = await this.#collect(live, end);
     if (live.phase === 'revoked') {
       await live.spool?.end();
       return this.#forget(live);
     }
     while (!this.#deps.stopping.aborted) {
       try {
-        await this.#tellEnd(live, end);
+        await this.#tellEnd(live, end, collected);
         return this.#deps.sendNotices(keyIn(task));
       } catch (error) {
         // The disk refuses. The attempt stays ours meanwhile, and nobody must hear of its end before it is kept.
@@ -251,20 +261,27 @@ export class Attempts {
         message: `the ${executor.kind} executor of agent '${this.#deps.agent}' takes trusted runs only`,
       };
     const secrets = this.#deps.openSecrets(task);
-    const { workspace, scratch } = await this.#deps.openWorkspace(task);
+    const { workspace, scratch, artifacts } = await this.#deps.openWorkspace(task);
+    live.artifacts = artifacts;
     const spool = await this.#deps.openSpool(task);
     this.#ship(live, spool);
+    const workdir = await defaultWorkdir(workspace, task);
     if (live.phase !== 'starting' || live.returned) return { outcome: 'stopped' };
     const mask = createMask(Object.values(secrets));
+    let begun = false;
     live.started = executor.start({
       key,
-      spec: task.spec,
-      env: stepEnvironment(task, secrets),
+      spec: workdir === undefined ? task.spec : { ...task.spec, workdir },
+      refs: task.refs,
+      env: { ...stepEnvironment(task, secrets), ARTIFACTS: artifacts, THRESH_ARTIFACTS: artifacts },
       workspace,
       scratch,
+      artifacts,
       output: (bytes) => spool.write(mask.push(bytes)),
       handle: (handle) => {
         journal.setHandle(key, handle);
+        if (begun) return;
+        begun = true;
         journal.addNotice(key, { v: 1, type: 'start', atMs: wallMs() });
         this.#deps.sendNotices(key);
       },
@@ -275,14 +292,22 @@ export class Attempts {
     return end;
   }
 
-  async #tellEnd(live: Live, end: StepEnd): Promise<void> {
+  /** Before its end is told, which names what was stored; what is given back leaves nothing. */
+  async #collect({ task, phase, artifacts, collecting, returned }: Live, { outcome }: StepEnd): Promise<Collected> {
+    if (artifacts === undefined || phase === 'revoked' || outcome === 'lost' || (returned !== undefined && outcome === 'stopped')) return {};
+    const signal = AbortSignal.any([collecting.signal, this.#deps.stopping, AbortSignal.timeout(longestCollectingMs)]);
+    return this.#deps.collect({ key: keyIn(task), token: task.token, dir: artifacts, signal });
+  }
+
+  async #tellEnd(live: Live, end: StepEnd, { manifest, problem }: Collected = {}): Promise<void> {
     const { journal, wallMs } = this.#deps;
     const logBytes = (await live.spool?.end()) ?? 0;
     const { outcome, ...how } = end;
+    if (problem !== undefined) how.message = (how.message === undefined ? problem : `${how.message}; ${problem}`).slice(0, 4096);
     const given = live.returned !== undefined && outcome === 'stopped' ? live.returned : undefined;
     const notice: Notice =
       given === undefined
-        ? { v: 1, type: 'end', atMs: wallMs(), outcome, ...how, logBytes }
+        ? { v: 1, type: 'end', atMs: wallMs(), outcome, ...how, logBytes, ...(manifest === undefined ? {} : { manifest }) }
         : { v: 1, type: 'return', atMs: wallMs(), reason: given, logBytes };
     journal.addNotice(keyIn(live.task), notice);
     live.phase = 'ended';
@@ -298,14 +323,14 @@ export class Attempts {
     this.#changed();
   }
 
+  /** One that has ended goes as all do: the leader knows its end, or the controllers refuse what is left of it. */
   #revoke(key: AttemptKey): void {
     const live = this.#live.get(keyOf(key));
-    if (!live || live.phase === 'revoked') return;
-    const wasEnded = live.phase === 'ended';
+    if (!live || live.phase === 'revoked' || live.phase === 'ended') return;
     live.phase = 'revoked';
     this.#deps.log.warn({ ...key }, 'an attempt was given to another agent; it is killed here');
-    if (wasEnded) this.#forget(live);
-    else live.started?.kill();
+    live.started?.kill();
+    live.collecting.abort(new Error('the attempt was given to another agent'));
     this.#changed();
   }
 
@@ -335,9 +360,13 @@ export class Attempts {
 
 const journalRetryMs = 1_000;
 
+/** A slot is not held for longer by files that nobody takes, milliseconds. */
+const longestCollectingMs = 3_600_000;
+
 const newLive = (task: Task, phase: Phase): Live => ({
   task,
   phase,
+  collecting: new AbortController(),
   noticesStored: false,
   logStored: false,
   over: Promise.resolve(),

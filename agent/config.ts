@@ -10,6 +10,8 @@ import type { Executor } from './executor/executor.ts';
 import { processExecutor } from './executor/process.ts';
 import { scriptedExecutor } from './executor/scripted.ts';
 import { defaultStepUser, userNamed } from './executor/user.ts';
+import { checkoutExecutor } from './workspace/checkout.ts';
+import { withCheckout } from './workspace/with-checkout.ts';
 
 export type AgentConfig = { settings: AgentSettings; executor: Executor; logLevel: string };
 
@@ -31,6 +33,7 @@ export async function readConfig(args: readonly string[], env: NodeJS.ProcessEnv
       slots: { type: 'string', default: '2' },
       executor: { type: 'string', default: 'process' },
       'step-user': { type: 'string' },
+      'allow-file-clone': { type: 'boolean', default: false },
       'log-level': { type: 'string', default: 'info' },
     },
   });
@@ -44,7 +47,10 @@ export async function readConfig(args: readonly string[], env: NodeJS.ProcessEnv
     problems.push(`--slots ${values.slots}: expected a whole number from 1 to 1000`);
   const joinToken = await readToken(values['token-file'], env, problems);
   const stepUser = values['step-user'] === undefined ? defaultStepUser() : await userNamed(values['step-user']);
-  const executor = executors[values.executor]?.({ user: stepUser });
+  const steps = executors[values.executor]?.({ user: stepUser });
+  const checkout = checkoutExecutor({ git: processExecutor({ user: stepUser }), allowFile: values['allow-file-clone'] });
+  // A scripted executor plays the checkout too.
+  const executor = steps && steps.kind !== 'scripted' ? withCheckout(steps, checkout) : steps;
   if (!executor) problems.push(`--executor ${values.executor}: expected one of ${Object.keys(executors).join(', ')}`);
   if (problems.length > 0 || !executor) throw new FarmError('BAD_SETTINGS', { problems });
   return {
@@ -60,7 +66,7 @@ export async function readConfig(args: readonly string[], env: NodeJS.ProcessEnv
       times: defaultTimes,
       host: hostname(),
       version: '0.1.0',
-      stepUser: values.executor === 'process' ? stepUser : undefined,
+      stepUser: values.executor === 'scripted' ? undefined : stepUser,
       graceMs,
     },
   };

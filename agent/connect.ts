@@ -38,3 +38,16 @@ export async function connectAgent(
     }
   }
 }
+
+/** @returns what resolves when the connection has come back the next time */
+export function reconnects(nc: NatsConnection): () => Promise<void> {
+  let next = Promise.withResolvers<void>();
+  void (async () => {
+    for await (const { type } of nc.status()) {
+      if (type !== 'reconnect') continue;
+      next.resolve();
+      next = Promise.withResolvers();
+    }
+  })();
+  return () => next.promise;
+}

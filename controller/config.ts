@@ -1,11 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { chmod, link, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { FarmError, messageOf } from '../protocol/errors.ts';
 import { defaultTimes, type Times } from '../protocol/times.ts';
 import type { ServerOptions } from './cli/server.ts';
 import type { ControllerSettings } from './controller.ts';
+import { githubSettings } from './github/settings.ts';
 import { newFarmKey } from './store/keys.ts';
+import { parseObjectsUrl } from './store/object-url.ts';
 import { natsPaths } from './store/nats-files.ts';
 import { writeWhole } from './store/write-file.ts';
 
@@ -44,6 +47,9 @@ export function timesFrom(env: Record<string, string | undefined>): Times {
   return times;
 }
 
+/** Where `npm run build` puts the page: beside this program's own build, also when it runs from its sources. */
+export const builtPage = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../dist/ui' : '../ui', import.meta.url));
+
 /** The login of a controller to NATS and the curve key by which it seals. */
 export type NatsLogin = ControllerSettings['nats'];
 
@@ -59,6 +65,7 @@ export async function controllerSettings(
   if (o.jobs === undefined) await mkdir(jobsDir, { recursive: true });
   else await mustBeDirectory('--jobs', jobsDir);
   if (o.secrets !== undefined) await mustBeDirectory('--secrets', resolve(o.secrets));
+  const github = await githubSettings(o, (path) => resolve(path));
   const webhookSecrets = await Promise.all(o.webhookSecretFiles.map(readSecretFile));
   return {
     id: (await kept(join(data, 'controller.id'), () => `c-${randomUUID().slice(0, 8)}\n`)).toString('utf8').trim(),
@@ -66,10 +73,15 @@ export async function controllerSettings(
     hosts: [...o.hosts, ...(isAddressOfAll(o.listen.host) ? [] : [o.listen.host])],
     nats,
     objectsDir: join(data, 'objects'),
+    ...objectsFrom(o.objects),
+    results: resultsFrom(o),
     indexFile: join(data, 'index.db'),
     jobsDir,
+    uiDir: builtPage,
     ...(o.secrets === undefined ? {} : { secretsDir: resolve(o.secrets) }),
     webhookSecrets: () => webhookSecrets,
+    ...(github ? { github } : {}),
+    ...(o.publicUrl === undefined ? {} : { publicUrl: o.publicUrl }),
     adminToken: (await kept(join(data, 'admin.token'), () => `${randomBytes(32).toString('base64url')}\n`))
       .toString('utf8')
       .trim(),
@@ -78,6 +90,20 @@ export async function controllerSettings(
     maxLogBytes: 256 * 1024 * 1024,
     checkpointEvery: 100_000,
   };
+}
+
+function objectsFrom(where: string | undefined): Pick<ControllerSettings, 's3'> | Pick<ControllerSettings, 'objectsDir'> {
+  if (where === undefined) return {};
+  const parsed = parseObjectsUrl(where);
+  return 's3' in parsed ? parsed : { objectsDir: resolve(parsed.dir) };
+}
+
+/** @throws FarmError BAD_SETTINGS */
+function resultsFrom({ resultsPrefix, pathStrategy, defaultRepo }: ServerOptions): NonNullable<ControllerSettings['results']> {
+  const prefix = resultsPrefix === '' || resultsPrefix.endsWith('/') ? resultsPrefix : `${resultsPrefix}/`;
+  if (!/^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}\/){0,4}$/.test(prefix))
+    throw new FarmError('BAD_SETTINGS', { problems: [`--results-prefix ${resultsPrefix}: expected names with slashes between them`] });
+  return { prefix, strategy: pathStrategy, defaultOrg: defaultRepo?.org ?? '', defaultRepo: defaultRepo?.repo ?? '' };
 }
 
 /** The login that `thresh nats-config DIR` (or an embedded server) has left in its directory. @throws FarmError BAD_SETTINGS */

@@ -1,13 +1,21 @@
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Times } from '../protocol/times.ts';
+import { loginCodes } from './api/login-codes.ts';
+import type { GitHubSettings } from './github/client.ts';
 import { keepHouse } from './housekeeping.ts';
 import { jobsInForce } from './jobs-in-force.ts';
 import { leading } from './leading.ts';
+import { controllerMetrics } from './metrics.ts';
 import { openReplica } from './replica.ts';
+import { reporting } from './reporting.ts';
+import type { Layout } from './results/paths.ts';
 import { Elect } from './schedule/elect.ts';
 import type { Probe } from './schedule/lead.ts';
-import { makeServer } from './serve.ts';
+import { closeServer, makeServer } from './serve.ts';
+import { watchDisks } from './store/disk-watch.ts';
+import type { S3Settings } from './store/s3-objects.ts';
 import { runsWriter } from './store/writer.ts';
 
 export type ControllerSettings = {
@@ -21,11 +29,27 @@ export type ControllerSettings = {
   agentsNatsUrl?: string;
   /** Shared by all controllers. */
   objectsDir: string;
+  /** Objects are here instead. */
+  s3?: S3Settings;
+  /** Where in object storage the results of runs lie; defaults as in Prow, below `results/`. */
+  results?: Partial<Layout> & { prefix?: string };
   indexFile: string;
   jobsDir: string;
+  /** Where the built page is; absent: this controller shows none. */
+  uiDir?: string;
   secretsDir?: string;
   webhookSecrets: () => string[];
   adminToken: string;
+  /** How GitHub is reached; absent: nothing is reported there. */
+  github?: GitHubSettings;
+  /** Under which people reach the farm, without a slash at its end; absent: the address of the leader. */
+  publicUrl?: string;
+  /** Reads `/metrics` and nothing else. A secret. */
+  metricsToken?: string;
+  /** Free space of a disk below which nothing new is accepted; see store/disk-watch.ts for what is usual. */
+  leastFreeBytes?: number;
+  /** How long a controller that stops says so on `/readyz` and still takes requests, milliseconds; usual: 0. */
+  lameDuckMs?: number;
   farmKey: Uint8Array;
   times: Times;
   maxLogBytes: number;
@@ -40,7 +64,7 @@ export type ControllerDeps = {
   /** Milliseconds since the epoch. */
   wallMs: () => number;
   /** Called at named moments; a test ends the process there. */
-  probe?: (point: Probe | 'delivery-stored') => void;
+  probe?: (point: Probe | 'delivery-stored' | 'artifact-half-received') => void;
 };
 
 export type Controller = AsyncDisposable & {
@@ -49,6 +73,8 @@ export type Controller = AsyncDisposable & {
   /** @throws when this controller does not lead */
   checkpoint: () => Promise<number>;
   reloadJobs: () => Promise<void>;
+  /** Logs a browser in once, within ten minutes. */
+  loginLink: () => string;
   stop: () => Promise<void>;
 };
 
@@ -64,10 +90,29 @@ export async function startController(settings: ControllerSettings, deps: Contro
   const { nc, js, confirmed } = replica;
 
   const jobs = jobsInForce(replica, settings.jobsDir, () => void elect.lead?.reloadJobs(), stopping.signal);
-  const openWriter = (afterSeq: number) => runsWriter({ js, afterSeq, now, timeoutMs: appendTimeoutMs });
-  const lead = leading(replica, settings, deps, jobs.load);
+  const disks = await watchDisks({
+    disks: [
+      ...(settings.s3 ? [] : [{ name: 'objects', dir: settings.objectsDir }]),
+      ...(settings.nats.dir ? [{ name: 'nats', dir: settings.nats.dir }] : []),
+    ],
+    leastFreeBytes: settings.leastFreeBytes,
+    log,
+  });
+  const metrics = controllerMetrics({
+    farm: () => confirmed.farm,
+    leads: () => elect.lead !== undefined,
+    disks: disks.disks,
+    wallMs,
+  });
+  confirmed.listen(metrics.folded);
+  const openWriter = (afterSeq: number) => runsWriter({ js, afterSeq, now, timeoutMs: appendTimeoutMs, count: metrics.appended });
+  const report = reporting(replica, settings, deps);
+  const lead = leading(replica, settings, deps, jobs.load, report);
   const elect: Elect = new Elect({ nc, confirmed, id, times, log, now, wallMs, openWriter, lead });
-  const http = await makeServer(replica, settings, deps, () => elect.lead !== undefined);
+  let leaving = false;
+  const logins = loginCodes(wallMs);
+  const operations = { metrics, disks, leaving: () => leaving, leaderless: () => elect.leaderless, loginCodes: logins };
+  const http = await makeServer(replica, settings, deps, () => elect.lead !== undefined, operations);
   const stopHousekeeping = keepHouse(replica, () => elect.lead, { checkpointEvery: settings.checkpointEvery, now });
 
   await http.server.listen(settings.listen);
@@ -75,12 +120,17 @@ export async function startController(settings: ControllerSettings, deps: Contro
   elect.start(url);
   log.info({ url, id }, 'listening');
 
+  // Whoever asked something still gets the answer, so the leader's part goes after the server.
   const stop = async () => {
+    leaving = true;
+    if (settings.lameDuckMs) await sleep(settings.lameDuckMs);
+    await closeServer(http.server);
     stopping.abort();
     stopHousekeeping();
     await elect.stop();
-    await http.server.close();
+    report.stop();
     http.stop();
+    disks.stop();
     await jobs.ended;
     await replica.stop();
   };
@@ -92,6 +142,7 @@ export async function startController(settings: ControllerSettings, deps: Contro
       return elect.lead.checkpoint();
     },
     reloadJobs: jobs.reload,
+    loginLink: () => `${url}/login#${logins.make().code}`,
     stop,
     [Symbol.asyncDispose]: stop,
   };

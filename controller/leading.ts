@@ -3,7 +3,10 @@ import { Delivery } from '../protocol/delivery.ts';
 import { Notice, parseNoticeSubject } from '../protocol/notice.ts';
 import type { ControllerDeps, ControllerSettings } from './controller.ts';
 import { archiveLog } from './logs/archive.ts';
+import { readSegments } from './logs/segments.ts';
+import { publishingOf } from './publishing.ts';
 import type { Replica } from './replica.ts';
+import type { Reporting } from './reporting.ts';
 import { archiveRun } from './results/archive-run.ts';
 import { type JobsLoad, Lead } from './schedule/lead.ts';
 import { makeTask } from './schedule/make-task.ts';
@@ -25,17 +28,20 @@ export function leading(
   settings: ControllerSettings,
   { now, wallMs, probe }: ControllerDeps,
   loadJobs: () => Promise<JobsLoad>,
+  report: Reporting,
 ): (term: number, writer: RunsWriter) => Lead {
   const { nc, js, jsm, objects, confirmed, log } = replica;
   const secret = secretsIn(settings.secretsDir);
+  const publishing = publishingOf(settings);
   const readSteps: Parameters<typeof judge>[4]['stepsOf'] = (run) => stepsOf(run, objects);
   const storedDelivery = async (seq: number) => {
     const message = await jsm.streams.getMessage('DELIVERIES', { seq }).catch(() => null);
     return message ? parsed(deliveries, message) : undefined;
   };
 
-  return (term, writer) =>
-    new Lead({
+  return (term, writer) => {
+    const reports = report.forTerm(() => lead);
+    const lead: Lead = new Lead({
       term,
       confirmed,
       writer,
@@ -80,19 +86,27 @@ export function leading(
           maxLogBytes: settings.maxLogBytes,
         }),
       publishTask: async (task, again) => void (await publishTask(js, jsm, task, { again })),
-      archive: (run) =>
+      archive: (run, signal) =>
         archiveRun(run, {
           objects,
           archiveLog: (key, how) =>
             archiveLog(key, { ...how, unlessStoredSinceMs: wallMs() - logPatienceMs }, { store: replica.logs, objects }),
+          readLog: async function* (key) {
+            for await (const { bytes } of readSegments(objects, key, 0)) yield bytes;
+          },
+          publishing,
           wallMs,
           logPatienceMs,
+          signal,
         }),
       purge: async (seq, settled) => {
         await jsm.streams.purge('RUNS', { seq });
         if (settled > 0) await jsm.streams.purge('NOTICES', { seq: settled + 1 });
       },
+      ...(reports ? { reports } : {}),
     });
+    return lead;
+  };
 }
 
 function parsed<T>(schema: { Check: (value: unknown) => value is T }, message: { json: () => unknown }): T | undefined {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,7 @@ import pino, { type Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { runProgram } from './cli/program.ts';
 import type { Actions, AgentOptions, LogLevel } from './cli/server.ts';
-import { controllerSettings, environment, natsLogin } from './config.ts';
+import { builtPage, controllerSettings, environment, natsLogin } from './config.ts';
 import { startController } from './controller.ts';
 import { summarise } from './jobs/describe.ts';
 import { loadJobs } from './jobs/load.ts';
@@ -41,7 +42,12 @@ const actions: Actions = {
     const log = logger(o.logLevel);
     const stopped = untilStopped();
     const up = await startUp(o, { log, agentCommand: [process.execPath, agentMain] });
-    process.stdout.write(`Thresh is up at ${up.controller.url}\nadmin token: ${up.adminTokenFile}\nCtrl-C stops everything.\n`);
+    const pages = existsSync(join(builtPage, 'index.html'))
+      ? `log in once, within ten minutes: ${up.controller.loginLink()}`
+      : "its pages were not built: 'npm run build' in the checkout makes them";
+    process.stdout.write(
+      `Thresh is up at ${up.controller.url}\n${pages}\nadmin token: ${up.adminTokenFile}\nCtrl-C stops everything.\n`,
+    );
     log.info({ signal: await stopped }, 'stopping');
     await up.stop();
   },

@@ -9,11 +9,11 @@ import { type Tails, tails } from './logs/tails.ts';
 import type { ViewerDeps } from './logs/view-socket.ts';
 import { type Confirmed, follow } from './store/confirmed.ts';
 import { connectFarm } from './store/connect.ts';
-import { fileObjects } from './store/file-objects.ts';
 import type { RunIndex } from './store/index.ts';
 import { followIndex } from './store/index-follow.ts';
 import { type Keys, keys } from './store/keys.ts';
 import type { Objects } from './store/objects.ts';
+import { openObjects } from './store/open-objects.ts';
 import { readRunDocument } from './store/run-documents.ts';
 import { ensureStreams } from './store/streams.ts';
 
@@ -47,7 +47,7 @@ export async function openReplica(settings: ControllerSettings, { log }: Pick<Co
   await ensureStreams(nc, { replicas: 1, ...(nats.dir ? { storeDir: nats.dir } : {}) });
   const js = jetstream(nc);
   const jsm = await jetstreamManager(nc);
-  const objects = fileObjects(settings.objectsDir);
+  const { objects, close } = await openObjects(settings);
   const confirmed = await follow({ js, jsm, log });
   const changed = nextChange(confirmed);
   const indexed = followIndex({ file: settings.indexFile, confirmed, objects, log, keep });
@@ -83,6 +83,7 @@ export async function openReplica(settings: ControllerSettings, { log }: Pick<Co
       indexed.stop();
       await confirmed.stop();
       await nc.close();
+      close();
     },
   };
 }

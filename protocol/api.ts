@@ -14,6 +14,9 @@ import type { Run, RunState } from './run.ts';
  * POST /api/runs/:run/cancel              { force?, reason? }                  VerdictAnswer
  * POST /api/runs/:run/retry               VerdictAnswer
  * GET  /api/runs/:run/steps/:step/log     ?attempt=&offset=&follow=1           the bytes, or a WebSocket (log.ts)
+ * GET  /api/runs/:run/artifacts           ?step=                               ArtifactList (artifact.ts)
+ * GET  /api/runs/:run/artifacts/STEP/...  the file, also by Range
+ * GET  /api/runs/:run/junit               JUnitAnswer (artifact.ts)
  * GET  /api/queues                        { queues: QueueSummary[] }
  * POST /api/queues/:queue                 { paused, reason? }                  VerdictAnswer
  * GET  /api/agents                        { agents: AgentSummary[] }
@@ -24,6 +27,9 @@ import type { Run, RunState } from './run.ts';
  * GET  /api/deliveries                    ?before=&limit=                      { deliveries: DeliverySummary[] }
  * GET  /api/deliveries/:source/:id        DeliverySummary
  * GET  /api/farm                          FarmSummary
+ * GET  /api/events                        a WebSocket (live.ts)
+ * GET  /api/runs/:run/events              a WebSocket (live.ts)
+ * GET  /api/runs/:run/waiting             { waiting: Waiting[] }
  * GET  /healthz /readyz                   200, or 503 with an ApiError
  */
 
@@ -90,6 +96,9 @@ export type QueueSummary = {
   oldest?: { run: string; step: string; sinceMs: number; why: string };
 };
 
+/** A step of a run that is ready, and why no agent has it. */
+export type Waiting = { step: string; sinceMs: number; why: string };
+
 export type AgentSummary = Omit<Agent, 'publicKey' | 'curveKey'> & {
   running: { run: string; step: string; attempt: number; sinceMs: number }[];
 };
@@ -98,6 +107,8 @@ export type DeliverySummary = { source: string; id: string; atMs: number; verdic
 
 export type FarmSummary = {
   leader: { id: string; url: string; term: number };
+  /** Nobody is heard to lead: what is asked is stored, and decided by the next leader. */
+  leaderless?: boolean;
   config: ConfigState;
   openRuns: number;
   replica: { id: string; seq: number; leads: boolean };

@@ -40,6 +40,13 @@ export const errors = {
   LOG_GAP: (d: { offset: number; want: number }) => `chunk at ${d.offset} does not follow ${d.want}`,
   LOG_TOO_LONG: (d: { total: number }) => `the final notice says ${d.total} bytes; more is refused`,
 
+  // artifacts
+  ARTIFACT_TOKEN: (d: { run: string; step: string }) => `run ${d.run}, step '${d.step}': the token is not that of this attempt`,
+  ARTIFACT_REVOKED: (d: { run: string; step: string; attempt: number }) =>
+    `run ${d.run}, step '${d.step}': attempt ${d.attempt} is over or with another agent; its artifacts are refused`,
+  BAD_ARTIFACT: (d: { path: string; why: string }) => `artifact '${d.path}' is refused: ${d.why}`,
+  BAD_MANIFEST: (d: { why: string }) => `the list of artifacts is refused: ${d.why}`,
+
   // store
   WRITE_REFUSED: (d: { seq: number }) => `RUNS was written by another leader after sequence ${d.seq}`,
   WRITE_UNKNOWN: (d: { seq: number; detail: string }) => `it is not known whether record ${d.seq} was stored (${d.detail})`,
@@ -49,11 +56,18 @@ export const errors = {
     `${d.file} is damaged (${d.detail}); it was deleted and is built again from the stored events`,
   BAD_OBJECT_KEY: (d: { key: string }) => `'${d.key}' cannot be the key of an object`,
 
+  // GitHub
+  GITHUB_REFUSED: (d: { what: string; status: number; detail: string }) => `GitHub refused ${d.what} (${d.status}): ${d.detail}`,
+  GITHUB_AWAY: (d: { detail: string; afterS: number }) =>
+    `GitHub did not take it (${d.detail}); the next try is in ${d.afterS} s`,
+
   // agent
   JOIN_REFUSED: (d: { url: string; status: number; detail: string }) => `${d.url} refused this agent (${d.status}): ${d.detail}`,
   BAD_SECRET: (d: { name: string; detail: string }) => `secret '${d.name}': ${d.detail}`,
   BAD_IDENTITY: (d: { file: string }) => `${d.file} does not hold a key of an agent; put it back, or remove it and join again`,
   NO_STEP_USER: (d: { name: string }) => `there is no user '${d.name}' to run steps as; create it, or name another`,
+  NO_DOCKER: (d: { detail: string }) =>
+    `the Docker Engine does not answer (${d.detail}); start it, say with DOCKER_HOST where it is, or choose another --executor`,
   BAD_WORKSPACE: (d: { id: string }) => `'${d.id}' does not name a workspace`,
   JOURNAL_BROKEN: (d: { file: string; detail: string }) =>
     `${d.file} cannot be written (${d.detail}), so this agent can take nothing new; free the disk and start it again`,

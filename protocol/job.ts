@@ -23,6 +23,29 @@ export const EnvVar = Type.Object({
   value: Type.String({ maxLength: 131_072 }),
 });
 
+/** The built-in first step of every run that tests a repository; no step of a job may have its name. */
+export const checkoutName = 'checkout';
+
+/** What a step may use at most. Absent: as much as the node gives. */
+export const Resources = Type.Object({
+  cpu: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000, description: 'Cores; 0.5 is half of one' })),
+  memoryBytes: Type.Optional(Type.Integer({ minimum: 6 * 1024 * 1024, description: 'The least that Docker takes is 6 MiB' })),
+  pids: Type.Optional(Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'Processes and threads at the same time' })),
+});
+export type Resources = Static<typeof Resources>;
+
+/** A directory or file of the node that a step sees; the node's policy must list it. */
+export const HostPath = Type.Object({
+  path: Type.String({ pattern: '^/', maxLength: 4096 }),
+  mount: Type.String({ pattern: '^/', maxLength: 4096, description: 'Where the step sees it' }),
+  readOnly: Type.Boolean(),
+});
+export type HostPath = Static<typeof HostPath>;
+
+/** As Kubernetes' imagePullPolicy. */
+export const PullPolicy = Type.Union([Type.Literal('always'), Type.Literal('if-not-present'), Type.Literal('never')]);
+export type PullPolicy = Static<typeof PullPolicy>;
+
 /** What one step runs, resolved: nothing in it refers to the configuration any more. */
 export const Step = Type.Object({
   name: tokenName(63),
@@ -42,6 +65,25 @@ export const Step = Type.Object({
   workdir: Type.Optional(
     Type.String({ description: 'Relative to the workspace; absent: the source of the run, when it tests a repository' }),
   ),
+  /** What follows is for executors with containers. Everything that reaches beyond the container must be in the policy of the agent's node. */
+  pullPolicy: Type.Optional(PullPolicy),
+  resources: Type.Optional(Resources),
+  user: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$',
+      description: "'1000', '1000:1000' or a name that the image knows; absent: the image's own",
+    }),
+  ),
+  network: Type.Optional(
+    Type.Union([Type.Literal('none'), Type.Literal('default'), Type.Literal('host')], {
+      description: "default: out to the world, but not to the node, the farm or the cloud's metadata",
+    }),
+  ),
+  privileged: Type.Optional(Type.Boolean()),
+  capabilities: Type.Optional(
+    Type.Array(Type.String({ pattern: '^[A-Z][A-Z_]{1,39}$' }), { maxItems: 64, description: "To add; without 'CAP_'" }),
+  ),
+  hostPaths: Type.Optional(Type.Array(HostPath, { maxItems: 64 })),
   builtin: Type.Optional(Type.Literal('checkout', { description: 'Executed by the agent itself; runs nothing of the user’s' })),
 });
 export type Step = Static<typeof Step>;

@@ -6,6 +6,9 @@ const end = {
   signal: Type.Optional(Type.String({ maxLength: 16 })),
   message: Type.Optional(Type.String({ maxLength: 4096, description: 'One sentence for people, without a secret' })),
   logBytes: Type.Integer({ minimum: 0, description: 'Bytes of masked output; the log is complete when so many are stored' }),
+  manifest: Type.Optional(
+    Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the list of its artifacts; absent: it left none' }),
+  ),
 };
 
 /**

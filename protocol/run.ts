@@ -51,6 +51,8 @@ export type AttemptEnd = {
   message?: string;
   /** Bytes of masked output; the log is complete when so many are stored. */
   logBytes?: number;
+  /** SHA-256 of the list of its artifacts (artifact.ts); absent: it left none. */
+  manifest?: string;
 };
 
 export type Attempt = AttemptEnd & {
@@ -78,6 +80,20 @@ export type RunStep = {
 export type RunEndState = 'passed' | 'failed' | 'errored' | 'cancelled';
 export type RunState = 'queued' | 'running' | 'stopping' | RunEndState;
 
+/**
+ * What became of the report of a run's end. made: GitHub shows it. overtaken: a newer run of the same commit and context speaks instead.
+ * given-up: GitHub did not take it, for the reason `why`.
+ */
+export type RunReport = {
+  outcome: 'made' | 'overtaken' | 'given-up';
+  sha: string;
+  context: string;
+  /** What GitHub shows. */
+  state?: 'pending' | 'success' | 'failure' | 'error';
+  why?: string;
+  atMs: number;
+};
+
 /** Who ended it and why. A forced cancel does not wait for `finally` steps. */
 export type Cancel = { by: string; reason: string; force: boolean };
 
@@ -100,6 +116,8 @@ export type Run = NewRun & {
   at: readonly RunStep[];
   startedAtMs?: number;
   endedAtMs?: number;
+  /** Absent until it is known, and for runs that are not reported. */
+  report?: RunReport;
   archived: boolean;
 };
 
@@ -112,6 +130,7 @@ export type RunEvent =
   | { type: 'round'; round: number; why: string }
   | ({ type: 'cancel'; atMs: number } & Cancel)
   | { type: 'finished'; state: RunEndState; reason: string; atMs: number }
+  | ({ type: 'reported' } & RunReport)
   | { type: 'archived' };
 
 export const hasEnded = (run: Pick<Run, 'state'>): boolean =>
@@ -178,7 +197,7 @@ const withAttempt = (step: RunStep, event: Extract<RunEvent, { type: 'attempt' }
 
 /** Folds one stored event. Events that do not fit (late, repeated, of an unknown step) change nothing. */
 export function applyToRun(run: Run, event: RunEvent): Run {
-  if (hasEnded(run)) return event.type === 'archived' && !run.archived ? { ...run, archived: true } : run;
+  if (hasEnded(run)) return applyAfterEnd(run, event);
   switch (event.type) {
     case 'ready':
       return withStep(run, event.step, (s) => (canBeReady(s) ? { ...s, state: 'ready', readyAtMs: event.atMs } : s));
@@ -226,6 +245,14 @@ export function applyToRun(run: Run, event: RunEvent): Run {
     default:
       return run;
   }
+}
+
+function applyAfterEnd(run: Run, event: RunEvent): Run {
+  if (run.archived) return run;
+  if (event.type === 'archived') return { ...run, archived: true };
+  if (event.type !== 'reported' || run.report) return run;
+  const { type: _, ...report } = event;
+  return { ...run, report };
 }
 
 const canBeReady = (step: RunStep): boolean => {

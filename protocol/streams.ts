@@ -40,7 +40,12 @@ export const streams: readonly StreamSpec[] = [
 
 /** The leader's heartbeat: core NATS, not stored. Its body is a `Heartbeat`. */
 export const heartbeatSubject = 'heartbeat';
-export type Heartbeat = { term: number; id: string; url: string };
+export type Heartbeat = {
+  term: number;
+  id: string;
+  url: string /** The last one: it leads no more, and nobody need wait. */;
+  leaving?: true;
+};
 
 /** 409-like refusals of JetStream that the farm tells apart. */
 export const natsErrors = {

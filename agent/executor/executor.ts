@@ -28,6 +28,12 @@ export const Handle = Type.Union([
     nonce: Type.String({ pattern: '^[0-9a-f]{32}$', description: 'In the environment of everything that it started' }),
   }),
   Type.Object({ kind: Type.Literal('scripted') }),
+  Type.Object({
+    kind: Type.Literal('docker'),
+    id: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Of the container' }),
+    bootId: Type.String({ description: 'After a reboot its output may not be whole' }),
+    said: Type.String({ maxLength: 8192, description: 'What the farm itself has put before the output of the step' }),
+  }),
 ]);
 export type Handle = Static<typeof Handle>;
 
@@ -42,6 +48,11 @@ export type ExecutorJob = {
   workspace: string;
   /** Absolute, outside `workspace`, no one else's: for what the executor itself must put down. Made when missing. */
   scratch: string;
+  /**
+   * Absolute, on this machine: where the step leaves its files. `env` names it as ARTIFACTS and THRESH_ARTIFACTS; who shows the step another
+   * file system mounts it there, writable, and names that place instead.
+   */
+  artifacts?: string;
   /** Gets the output in order, never two pieces at once: the step is held back until the promise resolves. */
   output: (bytes: Buffer) => Promise<void> | void;
   /**
@@ -66,15 +77,40 @@ export type Executor = {
   start: (job: ExecutorJob) => Started;
   /** Kills what an earlier agent process left behind. @returns whether there was something */
   reap: (handle: Handle) => Promise<boolean>;
+  /**
+   * Once, before `adopt` and `start`: waits for what it needs, and says what is less than it should be.
+   * @param about.farm addresses (URLs) that steps have no business with
+   */
+  prepare?: (about: { farm: readonly string[]; warn: (sentence: string) => void }) => Promise<void>;
+  /**
+   * Goes on with a step that an earlier agent process left running, or that has ended since. `output` gets all of its output again, from
+   * the first byte on, in the same order; `handle` is not called.
+   * @param job `env`, `workspace` and `refs` are not looked at
+   * @returns undefined when there is nothing to go on with; `reap` is due then
+   */
+  adopt?: (handle: Handle, job: ExecutorJob) => Promise<Started | undefined>;
+  /** The farm knows how this step ended: nothing of it is needed any more. Never rejects. */
+  release?: (handle: Handle) => Promise<void>;
+  /** Removes what is left of steps other than these. @returns how many there were */
+  sweep?: (held: readonly Handle[]) => Promise<number>;
 };
 
-/** How the thing itself ended: by exiting, or because the executor could not run it (a sentence). */
-export type Exit = { exitCode: number; signal?: string; note?: string } | { error: string };
+/** How the thing itself ended: by exiting, because the executor could not run it, or by no fault of its own (sentences). */
+export type Exit = { exitCode: number; signal?: string; note?: string } | { error: string } | { lost: string };
+
+/** `term` and `kill` may come at any moment, also before there is anything to end: then nothing is started. They return false when the step had already ended by itself. */
+export type Running = { exit: Promise<Exit>; term: () => boolean; kill: () => boolean };
 
 /**
- * What an executor must bring itself; `withTimeout` makes the rest of it. `term` and `kill` may come at any moment, also before
- * there is anything to end: then nothing is started. They return false when the step had already ended by itself.
+ * To be called when the user's part has begun, for engines that need a while between `handle` and that.
+ * @param agoMs how long ago it began
  */
-export type Engine = Omit<Executor, 'start'> & {
-  run: (job: ExecutorJob) => { exit: Promise<Exit>; term: () => boolean; kill: () => boolean };
+export type Begun = (agoMs?: number) => void;
+
+/** What an executor must bring itself; `withTimeout` makes the rest of it. */
+export type Engine = Omit<Executor, 'start' | 'adopt'> & {
+  run: (job: ExecutorJob, begun: Begun) => Running;
+  /** Whether `run` calls `begun`; else the user's part begins with `handle`. */
+  tellsBegin?: boolean;
+  adopt?: (handle: Handle, job: ExecutorJob, begun: Begun) => Promise<Running | undefined>;
 };

@@ -115,6 +115,7 @@ const environment = (job: ExecutorJob, own: string, path: string, nonce: string)
   LANG: 'C.UTF-8',
   CI: 'true',
   ...job.env,
+  THRESH_OUTPUTS: join(job.workspace, 'outputs'),
   THRESH_ATTEMPT: keyOf(job.key),
   THRESH_MARK: nonce,
 });

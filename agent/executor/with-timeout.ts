@@ -1,5 +1,5 @@
 import { messageOf } from '../../protocol/errors.ts';
-import type { Engine, Executor, Exit, StepEnd } from './executor.ts';
+import type { Engine, Executor, ExecutorJob, Exit, Handle, Running, Started, StepEnd } from './executor.ts';
 
 /** Calls `act` in `ms`, unless the function that it returns is called before. */
 export type After = (ms: number, act: () => void) => () => void;
@@ -16,51 +16,74 @@ type Ask = 'stop' | 'kill' | 'timeout';
 
 /**
  * Makes an executor of an engine: the step's timeout, the grace between TERM and KILL, and what outcome an exit is, once for all
- * of them. The timeout counts from when the user's own part begins (`handle`): pulling an image is not the step's fault.
+ * of them. The timeout counts from when the user's own part begins (`handle`, `begun`): pulling an image is not the step's fault.
  */
-export const withTimeout = (engine: Engine, after: After = realAfter): Executor => ({
-  kind: engine.kind,
-  reap: engine.reap,
-  start: (job) => {
-    const { timeoutMs, graceMs } = job.spec;
-    let asked: Ask | undefined;
-    let ignoredTerm = false;
-    let begun = false;
-    let over = false;
-    let cancelTimer = () => {};
-
-    const running = engine.run({
-      ...job,
-      handle: async (handle) => {
+export function withTimeout(engine: Engine, after: After = realAfter): Executor {
+  const { run, adopt, tellsBegin = false, ...rest } = engine;
+  return {
+    ...rest,
+    start: (job) => {
+      const limit = limitOf(job, after);
+      const handle = async (handle: Handle) => {
         await job.handle(handle);
-        if (!over && !asked && !begun) cancelTimer = after(timeoutMs, () => term('timeout'));
-        begun = true;
-      },
+        if (!tellsBegin) limit.begun();
+      };
+      return limit.started(run({ ...job, handle }, limit.begun));
+    },
+    ...(adopt
+      ? {
+          adopt: async (handle, job) => {
+            const limit = limitOf(job, after);
+            const running = await adopt(handle, job, limit.begun);
+            return running && limit.started(running);
+          },
+        }
+      : {}),
+  };
+}
+
+/** The time limit of one step, from when it begins, and what it was asked. */
+function limitOf({ spec: { timeoutMs, graceMs } }: ExecutorJob, after: After) {
+  let running: Running | undefined;
+  let asked: Ask | undefined;
+  let ignoredTerm = false;
+  let begun = false;
+  let over = false;
+  let cancelTimer = () => {};
+
+  const term = (why: 'stop' | 'timeout') => {
+    if (asked || over || !running?.term()) return;
+    asked = why;
+    cancelTimer();
+    cancelTimer = after(graceMs, () => {
+      ignoredTerm = running?.kill() ?? false;
     });
-    const term = (why: 'stop' | 'timeout') => {
-      if (asked || over || !running.term()) return;
-      asked = why;
-      cancelTimer();
-      cancelTimer = after(graceMs, () => {
-        ignoredTerm = running.kill();
-      });
-    };
-    const kill = () => {
-      if (!over && running.kill()) asked ??= 'kill';
-    };
-    const ended = running.exit
-      .catch((error: unknown): Exit => ({ error: messageOf(error) }))
-      .then((exit) => {
-        over = true;
-        cancelTimer();
-        return endOf(exit, asked, { timeoutMs, ignoredMs: ignoredTerm ? graceMs : undefined });
-      });
-    return { ended, stop: () => term('stop'), kill };
-  },
-});
+  };
+  const kill = () => {
+    if (!over && running?.kill()) asked ??= 'kill';
+  };
+  return {
+    begun: (agoMs = 0) => {
+      if (!over && !asked && !begun) cancelTimer = after(Math.max(0, timeoutMs - agoMs), () => term('timeout'));
+      begun = true;
+    },
+    started: (what: Running): Started => {
+      running = what;
+      const ended = what.exit
+        .catch((error: unknown): Exit => ({ error: messageOf(error) }))
+        .then((exit) => {
+          over = true;
+          cancelTimer();
+          return endOf(exit, asked, { timeoutMs, ignoredMs: ignoredTerm ? graceMs : undefined });
+        });
+      return { ended, stop: () => term('stop'), kill };
+    },
+  };
+}
 
 /** What the exit of a step means, given what it was asked before it ended. */
 export function endOf(exit: Exit, asked: Ask | undefined, at: { timeoutMs: number; ignoredMs: number | undefined }): StepEnd {
+  if ('lost' in exit) return { outcome: 'lost', message: exit.lost.slice(0, 4096) };
   if ('error' in exit) return { outcome: 'error', message: exit.error.slice(0, 4096) };
   const outcome = asked === 'timeout' ? 'fail' : asked ? 'stopped' : exit.exitCode === 0 ? 'pass' : 'fail';
   const said = [

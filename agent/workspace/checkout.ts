@@ -88,7 +88,12 @@ async function checkOut(
   await commands.must(['rm', '-rf', '--', dir]);
   await commands.must(['mkdir', '-p', '--', dir]);
   commands.dir = dir;
-  await commands.must(['git', 'init', '--quiet', `--template=${await template(commands.scratch, options.identity ?? defaultIdentity)}`]);
+  await commands.must([
+    'git',
+    'init',
+    '--quiet',
+    `--template=${await template(commands.scratch, options.identity ?? defaultIdentity)}`,
+  ]);
   const depth = refs.cloneDepth ? ['--depth', String(refs.cloneDepth)] : [];
   if (!refs.skipFetchHead) await commands.fetch([...depth, '--tags', '--prune', '--', uri]);
   await commands.fetch([...depth, '--', uri, baseSha ?? baseRef], baseSha && [...depth, '--', uri, baseRef]);

@@ -28,12 +28,12 @@ export type Workspaces = {
   /** The ids of those that are there, in order. */
   list: () => Promise<string[]>;
   /**
-   * Removes a workspace with all that its steps have left, and follows no link while doing so. It is out of `list` at once; not
-   * being there is fine. Whoever calls this has ended what ran in it.
-   * @param id `run.round`
+   * Removes workspaces with all that their steps have left, and follows no link while doing so. They are out of `list` at once; not
+   * being there is fine. Whoever calls this has ended what ran in them. Takes a process, however many they are.
+   * @param ids `run.round`
    * @throws BAD_WORKSPACE; or what the system says when something stays, which the next start tries again
    */
-  forget: (id: string) => Promise<void>;
+  forget: (...ids: string[]) => Promise<void>;
 };
 
 export type WorkspaceOptions = {
@@ -68,15 +68,19 @@ export async function localWorkspaces({ root, owner }: WorkspaceOptions): Promis
     },
     list: async () =>
       (await readdir(root)).filter((name) => workspaceId.test(name)).sort(new Intl.Collator('en', { numeric: true }).compare),
-    forget: async (id) => {
-      const home = join(root, checkedId(id));
-      const grave = join(root, trash, `${id}.${unique()}`);
-      const at = await lstat(home).catch(() => undefined);
-      if (!at) return;
-      // A directory that forbids writing cannot be moved by its owner.
-      if (at.isDirectory()) await chmod(home, 0o711).catch(() => {});
-      await rename(home, grave).catch(ignoreMissing);
-      await removeTree(grave);
+    forget: async (...ids) => {
+      const graves: string[] = [];
+      for (const id of ids.map(checkedId)) {
+        const home = join(root, id);
+        const grave = join(root, trash, `${id}.${unique()}`);
+        const at = await lstat(home).catch(() => undefined);
+        if (!at) continue;
+        // A directory that forbids writing cannot be moved by its owner.
+        if (at.isDirectory()) await chmod(home, 0o711).catch(() => {});
+        await rename(home, grave).catch(ignoreMissing);
+        graves.push(grave);
+      }
+      if (graves.length > 0) await removeTree(...graves);
     },
   };
 }

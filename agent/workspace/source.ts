@@ -33,7 +33,7 @@ export function cloneUri(refs: Named & Pick<Refs, 'cloneUri'>, { allowFile }: { 
   if (/[\s\p{Cc}]/u.test(uri) || uri.startsWith('-')) throw new BadRefs('clone_uri is not the address of a repository');
   if (isAbsolute(uri)) return allowed(allowFile, uri, 'file');
   // git takes HOST:PATH as ssh; a colon after a slash is part of a path.
-  const [, host] = /^(?:[A-Za-z0-9_.][A-Za-z0-9_.-]*@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!\/\/)[^-]/.exec(uri) ?? [];
+  const [, host] = /^(?:[A-Za-z0-9_.][A-Za-z0-9_.-]*@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!\/\/)[^-:]/.exec(uri) ?? [];
   if (host) return uri;
   if (!URL.canParse(uri)) throw new BadRefs('clone_uri is not the address of a repository');
   const url = new URL(uri);

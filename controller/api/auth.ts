@@ -4,21 +4,26 @@ import type { JoinGrant } from '../../protocol/join.ts';
 import { sameText } from '../store/keys.ts';
 import { buckets } from './buckets.ts';
 import type { ApiDeps } from './deps.ts';
+import type { Sessions } from './sessions.ts';
 
 /** Who speaks, as far as the route cares. */
-export type Principal = { kind: 'admin'; by: string } | { kind: 'join'; grant: JoinGrant } | { kind: 'agent'; agent: string };
+export type Principal =
+  | { kind: 'admin'; by: string /** When the login ends by itself; absent: never. */; untilMs?: number }
+  | { kind: 'join'; grant: JoinGrant }
+  | { kind: 'agent'; agent: string }
+  | { kind: 'metrics' };
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whose token a route under /api takes, and no other's. Absent: the admin's. */
-    token?: 'join' | 'agent';
+    /** Whose token a route takes, and no other's. Absent: the admin's. metrics: that one or the admin's. */
+    token?: 'join' | 'agent' | 'metrics';
   }
   interface FastifyRequest {
     principal: Principal | null;
   }
 }
 
-type AuthDeps = Pick<ApiDeps, 'keys' | 'adminToken' | 'farm' | 'now' | 'wallMs'>;
+type AuthDeps = Pick<ApiDeps, 'keys' | 'adminToken' | 'metricsToken' | 'farm' | 'now' | 'wallMs'> & { sessions: Sessions };
 
 /**
  * Says who speaks. A genuine token always passes; from an address with many failures (10 at once, then one in 6 s) further ones are
@@ -45,14 +50,17 @@ export function authenticator(deps: AuthDeps): (request: FastifyRequest) => Prin
 }
 
 const needs = {
-  admin: "send 'Authorization: Bearer' and the admin token",
+  admin: "send 'Authorization: Bearer' and the admin token, or log in at /login",
   join: "send 'Authorization: Bearer' and a join token that is not over; an admin makes one with POST /api/agents/tokens",
   agent: "send 'Authorization: Bearer' and the token that this agent got when it joined",
+  metrics: "send 'Authorization: Bearer' and the token of --metrics-token-file, or the admin token",
 };
 
-/** A session of a browser will be recognised here, beside the header. */
 function recognise(wanted: keyof typeof needs, token: string, request: FastifyRequest, deps: AuthDeps): Principal | undefined {
-  if (token === '') return undefined;
+  if (token === '') {
+    const session = wanted === 'admin' ? deps.sessions.of(request) : undefined;
+    return session && { kind: 'admin', by: session.by, untilMs: session.expiresAtMs };
+  }
   switch (wanted) {
     case 'admin':
       return sameText(token, deps.adminToken) ? { kind: 'admin', by: 'admin' } : undefined;
@@ -60,6 +68,10 @@ function recognise(wanted: keyof typeof needs, token: string, request: FastifyRe
       const grant = deps.keys.openJoinToken(token, deps.wallMs());
       return grant && { kind: 'join', grant };
     }
+    case 'metrics':
+      return [deps.adminToken, ...(deps.metricsToken ? [deps.metricsToken] : [])].some((t) => sameText(token, t))
+        ? { kind: 'metrics' }
+        : undefined;
     case 'agent': {
       const { agent = '' } = request.params as { agent?: string };
       if (!deps.keys.isAgentToken(token, agent)) return undefined;

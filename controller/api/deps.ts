@@ -2,10 +2,13 @@ import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { DeliverySummary, RunQuery, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
+import type { ArtifactList, JUnitAnswer } from '../../protocol/artifact.ts';
 import type { Request } from '../../protocol/delivery.ts';
 import type { Farm } from '../../protocol/farm.ts';
 import type { Run } from '../../protocol/run.ts';
+import type { Confirmed } from '../store/confirmed.ts';
 import type { Keys } from '../store/keys.ts';
+import type { LoginCodes } from './login-codes.ts';
 
 /** What the routes need. Effects only; every function may be called at any time after `ready` was ok once. */
 export type ApiDeps = {
@@ -13,6 +16,8 @@ export type ApiDeps = {
   keys: Keys;
   /** At least 32 characters: nothing but its length protects it from being guessed. */
   adminToken: string;
+  /** Reads `/metrics` and nothing else. */
+  metricsToken?: string | undefined;
   /** Hosts besides the loopback ones that this server answers for: `name` (any port) or `name:port`. */
   hosts: readonly string[];
   /** Monotonic milliseconds. */
@@ -24,7 +29,20 @@ export type ApiDeps = {
   /** This replica's confirmed state. */
   farm: () => Farm;
   ready: () => { ok: true } | { ok: false; why: string };
+  /** Why deliveries are not accepted, though the rest works; absent or undefined: they are. */
+  intakeProblem?: () => string | undefined;
+  /** Absent: there is no `/metrics`. */
+  metrics?: { contentType: string; text: () => Promise<string> };
+  /** Told of every answer. `route`: as it was registered; undefined: there is none. */
+  answered?: (answer: { method: string; route: string | undefined; status: number; ms: number }) => void;
   leads: () => boolean;
+  /** Nobody is heard to lead. */
+  leaderless: () => boolean;
+  /** Calls `hear` after each fold of the confirmed state. @returns stops it */
+  listen: Confirmed['listen'];
+  loginCodes: LoginCodes;
+  /** Where the built page is; absent: nowhere. */
+  uiDir?: string | undefined;
   /** Stores a request and waits for its verdict (`intake/request.ts`). */
   ask: (request: Request, asker: { source: 'person' | 'agent'; by: string }) => Promise<VerdictAnswer>;
   index: RunIndex;
@@ -33,6 +51,7 @@ export type ApiDeps = {
   /** Resolves when the agent's consumer on `TASKS` exists and the server knows its key. */
   ensureInbox: (agent: string) => Promise<void>;
   logs: Logs;
+  artifacts: Artifacts;
 };
 
 /** The part of the index that lists need. Ended runs are in it, open ones may be. */
@@ -54,4 +73,16 @@ export type Logs = {
   view: (socket: WebSocket, query: LogQuery) => void;
   /** @throws FarmError NOT_FOUND when there is no such attempt */
   read: (query: LogQuery) => Promise<Readable>;
+};
+
+/** What may be seen of a run's artifacts. */
+export type Artifacts = {
+  list: (run: Run, step?: string) => Promise<ArtifactList>;
+  /** `read`: from byte `start` to before `end`. @throws FarmError NOT_FOUND */
+  file: (
+    run: Run,
+    step: string,
+    path: string,
+  ) => Promise<{ sizeBytes: number; sha256: string; read: (range?: { start: number; end?: number }) => Promise<Readable> }>;
+  junit: (run: Run) => Promise<JUnitAnswer>;
 };

@@ -59,6 +59,14 @@ export function parseListen(text: string): Listen {
   return { host: v6 ?? (name || '0.0.0.0'), port };
 }
 
+/** An address to which a path can be added; without a slash at its end. */
+export function parseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
+    throw bad('an address such as https://ci.example.org');
+  return url.href.replace(/\/+$/, '');
+}
+
 export function parseRepo(text: string): { org: string; repo: string } {
   const [, org, repo] = /^([^\s/]{1,255})\/([^\s/]{1,255})$/.exec(text) ?? [];
   if (org === undefined || repo === undefined) throw bad('ORG/REPO');

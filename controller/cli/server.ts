@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Problem } from '../../protocol/job.ts';
 import { usage } from './exit.ts';
 import { examples } from './help.ts';
-import { asIs, type Listen, parseListen, parseName, parseNames, parseWhole, several } from './parse.ts';
+import { asIs, type Listen, parseListen, parseName, parseNames, parseRepo, parseUrl, parseWhole, several } from './parse.ts';
 import { defaultData, parseUrls } from './settings.ts';
 import type { Env } from './terminal.ts';
 
@@ -21,6 +21,20 @@ export type ServerOptions = {
   nats?: string;
   /** Where the keys and the configuration for NATS are, as `nats-config` writes them. */
   natsDir?: string;
+  /** GitHub's REST API; absent: that of github.com. */
+  githubApi?: string;
+  githubTokenFile?: string;
+  githubAppId?: string;
+  githubAppKeyFile?: string;
+  /** How many writes an hour GitHub gets; 0: as many as there are; absent: what GitHub publishes. */
+  githubWritesPerHour?: number;
+  /** Under which people reach the farm; absent: the address at which it answers. */
+  publicUrl?: string;
+  /** A directory, or `s3://...`; absent: below `data`. */
+  objects?: string;
+  resultsPrefix: string;
+  pathStrategy: 'legacy' | 'single' | 'explicit';
+  defaultRepo?: { org: string; repo: string };
   /** Names under which the farm answers, beside that of `listen`. */
   hosts: string[];
   logLevel: LogLevel;
@@ -90,6 +104,30 @@ const serverOptions = (command: Command): Command =>
     .option('--secrets <dir>', 'secrets for trusted jobs, one file each')
     .option('--webhook-secret-file <file>', 'secret of the webhook; several while it is exchanged', several(asIs))
     .option('--host <name>', 'a host name under which people and GitHub reach the farm; several times', several(asIs))
+    .option('--public-url <url>', 'under which people reach the farm, for links on GitHub (default: where it answers)', parseUrl)
+    .optionsGroup('GitHub:')
+    .option('--github-token-file <file>', 'a token that may write commit statuses (read anew for each request)')
+    .option('--github-app-id <id>', 'instead, a GitHub App that may,')
+    .option('--github-app-key-file <file>', 'and its private key')
+    .option(
+      '--github-api <url>',
+      'of a GitHub Enterprise Server: https://HOST/api/v3 (default: https://api.github.com)',
+      parseUrl,
+    )
+    .option(
+      '--github-writes-per-hour <n>',
+      'statuses told at most; 0: no bound (default: 500, as GitHub asks)',
+      parseWhole(0, 1_000_000),
+    )
+    .optionsGroup('Results:')
+    .option('--objects <where>', 'a directory, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME (default: in --data)')
+    .option('--results-prefix <prefix>', 'what stands before the results of runs, laid out as in Prow’s bucket', 'results/')
+    .addOption(
+      new Option('--path-strategy <name>', 'which repositories have a directory named for them')
+        .choices(['legacy', 'single', 'explicit'])
+        .default('legacy'),
+    )
+    .option('--default-repo <org/repo>', 'the repository that legacy and single leave out', parseRepo)
     .optionsGroup('NATS:')
     .option('--nats <url>', 'a NATS server that is there already (default: one is started)')
     .option('--nats-dir <dir>', "the keys for it, as 'thresh nats-config' writes them")

@@ -1,3 +1,4 @@
+import { checkoutName } from '../../protocol/job.ts';
 import { checkOf, cut, found } from './check.ts';
 import type { DefinedType } from './job-type.ts';
 import { cycleIn } from './order-steps.ts';
@@ -49,6 +50,7 @@ const inStep = (findings: Finding[], path: Path, name: string | undefined): Find
 
 function validateStep(s: RawStep, type: DefinedType): Finding[] {
   return [
+    ...reservedName(s),
     ...whatItRuns(s),
     ...checkDuration(s.timeout, ['timeout'], { minMs: 1_000 }),
     ...checkDuration(s.grace_period, ['grace_period'], { minMs: 0 }),
@@ -57,6 +59,11 @@ function validateStep(s: RawStep, type: DefinedType): Finding[] {
     ...workdir(s),
   ];
 }
+
+const reservedName = (s: RawStep): Finding[] =>
+  s.name === checkoutName
+    ? [{ path: ['name'], message: `the farm's own first step, which checks out the source, has this name; rename yours` }]
+    : [];
 
 function whatItRuns(s: RawStep): Finding[] {
   const other = s.command ? 'command' : s.args ? 'args' : undefined;

@@ -46,6 +46,12 @@ export class Elect {
     return this.#lead;
   }
 
+  /** Nobody leads, as far as is heard here. */
+  get leaderless(): boolean {
+    const { now, times } = this.#deps;
+    return this.#lead === undefined && now() - this.#heardAtMs > times.takeoverMs;
+  }
+
   /** @param url where this controller is reached, told to whoever asks for the leader */
   start(url: string): void {
     this.#url = url;
@@ -53,6 +59,7 @@ export class Elect {
       callback: (_, m) => {
         const beat = m.json<Heartbeat>();
         if (beat.term < this.#deps.confirmed.farm.term) return;
+        if (beat.leaving) return this.#succeed(beat);
         if (beat.id !== this.#deps.id) this.#heardAtMs = this.#deps.now();
         if (this.#lead && beat.term > this.#lead.term) this.#lead.stop(`term ${beat.term} has begun`);
       },
@@ -68,6 +75,13 @@ export class Elect {
     this.#wake();
     this.#lead?.stop('this controller is stopping');
     await this.#done;
+  }
+
+  /** The leader says that it stops: whoever hears it need not wait for its silence. */
+  #succeed(last: Heartbeat): void {
+    if (last.id === this.#deps.id) return;
+    this.#heardAtMs = Number.NEGATIVE_INFINITY;
+    this.#wake();
   }
 
   async #loop(): Promise<void> {
@@ -116,9 +130,10 @@ export class Elect {
     const url = this.#url;
     const leading = lead(term, writer);
     this.#lead = leading;
-    const say = () => nc.publish(heartbeatSubject, JSON.stringify({ term, id, url } satisfies Heartbeat));
+    const say = (leaving?: true) =>
+      nc.publish(heartbeatSubject, JSON.stringify({ term, id, url, ...(leaving && { leaving }) } satisfies Heartbeat));
     say();
-    const heartbeat = setInterval(say, times.heartbeatMs);
+    const heartbeat = setInterval(() => say(), times.heartbeatMs);
     try {
       if (this.#abort.signal.aborted) leading.stop('this controller is stopping');
       await leading.start();
@@ -128,6 +143,7 @@ export class Elect {
       leading.stop('over');
       this.#lead = undefined;
       this.#heardAtMs = this.#deps.now();
+      if (this.#abort.signal.aborted && !nc.isClosed()) say(true);
     }
   }
 

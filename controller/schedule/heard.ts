@@ -32,12 +32,13 @@ export function heard(
 }
 
 function endOf(notice: Exclude<Notice, { type: 'start' }>): AttemptEnd {
-  const { exitCode, signal, logBytes } = notice;
+  const { exitCode, signal, logBytes, manifest } = notice;
   const message = notice.type === 'return' ? notice.reason : notice.message;
   return {
     logBytes,
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined ? {} : { signal }),
     ...(message === undefined ? {} : { message }),
+    ...(manifest === undefined ? {} : { manifest }),
   };
 }

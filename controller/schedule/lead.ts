@@ -7,7 +7,17 @@ import type { Farm } from '../../protocol/farm.ts';
 import type { JobConfig } from '../../protocol/job.ts';
 import type { Notice, NoticeAddress } from '../../protocol/notice.ts';
 import type { AgentState, Verdict } from '../../protocol/record.ts';
-import { attemptOf, hasEnded, isSettled, lastAttempt, openAttempts, type Run, stepOf, wantsCancel } from '../../protocol/run.ts';
+import {
+  attemptOf,
+  hasEnded,
+  isSettled,
+  lastAttempt,
+  openAttempts,
+  type Run,
+  type RunReport,
+  stepOf,
+  wantsCancel,
+} from '../../protocol/run.ts';
 import type { AttemptKey, Task } from '../../protocol/task.ts';
 import type { Times } from '../../protocol/times.ts';
 import type { Confirmed, Folded } from '../store/confirmed.ts';
@@ -50,9 +60,23 @@ export type LeadDeps = {
   publishTask: (task: Task, again: boolean) => Promise<void>;
   /** Puts an ended run where it is kept: its log and its document. Rejects when that is not possible now. */
   archive: (run: Run, signal: AbortSignal) => Promise<Archived>;
+  /** Tells the outside what runs came to; absent: this farm tells nobody. */
+  reports?: Reports;
   /** Removes the records of `RUNS` below `seq`, and the notices up to `notices`. */
   purge: (seq: number, notices: number) => Promise<void>;
   probe?: (point: Probe) => void;
+};
+
+/** What the leader asks of its reporter. */
+export type Reports = {
+  /** Runs that an earlier leader may have reported on. */
+  takeUp: (runs: Iterable<Run>) => void;
+  /** A run is stored in this state. */
+  want: (run: Run) => void;
+  /** Of an ended run; 'nothing': it is not reported. */
+  outcomeOf: (run: Run) => RunReport | 'not yet' | 'nothing';
+  forget: (run: string) => void;
+  stop: () => void;
 };
 
 export type JobsLoad = { config?: JobConfig; problems: string[] };
@@ -73,6 +97,8 @@ export class Lead {
   readonly #end: (why: string) => void;
   readonly #holdings = new Holdings();
   readonly #archiving: Archiving;
+  /** Ended runs whose logs and document are kept, and whose report is not made. */
+  readonly #keptUnreported = new Set<string>();
   #jobs: JobConfig = { hash: '', jobs: [] };
   #scheduled = false;
   #stopBeats: (() => void) | undefined;
@@ -109,8 +135,10 @@ export class Lead {
     if (this.#abort.signal.aborted) return;
     for (const run of this.#deciding.farm.runs.values()) this.#takeUp(run);
     this.#stopBeats = this.#deps.beats((agent, beat, answer) => void this.#beat(agent, beat, answer));
+    this.#deps.reports?.takeUp(this.#deps.confirmed.farm.runs.values());
     this.#stopListening = this.#deps.confirmed.listen((folded) => {
       for (const agent of concerned(folded)) this.#nudge(agent);
+      this.#report(folded);
     });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     void this.#pump(() => this.#decideDeliveries());
@@ -127,6 +155,7 @@ export class Lead {
     this.#stopListening?.();
     this.#parked.clear();
     this.#archiving.stop();
+    this.#deps.reports?.stop();
     this.#end(why);
   }
 
@@ -202,7 +231,7 @@ export class Lead {
       if (signal.aborted) return;
       positions.notices = seq;
       if (!address || !notice) continue;
-      this.#outbox.drop(address);
+      this.#outbox.named(address.agent, address, this.#deps.now());
       const run = farm.runs.get(address.run);
       const cause = heard(run, address, notice, this.#deps.wallMs());
       if (cause === 'refused') this.#deps.log.info({ ...address }, 'a notice of an attempt that is not that agent’s was refused');
@@ -217,7 +246,7 @@ export class Lead {
     const said = orders(agent, beat, known, this.term);
     const mayGo = this.#liveness.get(agent)?.mayGo === true;
     this.#liveness.beat(agent, beat, said.orders.revoke.length, this.#mayGo(agent, beat), nowMs);
-    for (const key of beat.held) this.#outbox.drop(key);
+    for (const key of beat.held) this.#outbox.named(agent, key, nowMs);
     const farmAgent = this.#deciding.farm.agents.get(agent);
     if (farmAgent?.silentSinceMs !== undefined) void this.#deciding.commit({ type: 'agent', agent, silentSinceMs: null });
     if (beat.draining) this.#leaveHomes(agent);
@@ -229,7 +258,7 @@ export class Lead {
 
   /** Answers by what is known after this leader has proved that it still leads. */
   async #answer(agent: string, beat: Beat, answer: Answer): Promise<void> {
-    if (!(await this.#proven())) return answer({ v: 1, type: 'again' });
+    if (!(await this.proven())) return answer({ v: 1, type: 'again' });
     answer(orders(agent, beat, { confirmed: this.#deps.confirmed.farm, sent: this.#deciding.farm }, this.term).orders);
   }
 
@@ -247,16 +276,20 @@ export class Lead {
   }
 
   /** True once an append that was sent within the last `takeoverMs` is acknowledged; asks for one when there is none. */
-  async #proven(): Promise<boolean> {
-    const { writer, now, times } = this.#deps;
-    const isFresh = () => now() - writer.provenAtMs <= times.takeoverMs;
-    if (!isFresh()) {
+  async proven(): Promise<boolean> {
+    if (!this.isProven() && !this.#abort.signal.aborted) {
       this.#proof ??= this.#deciding.commit({ type: 'alive' }).finally(() => {
         this.#proof = undefined;
       });
       await this.#proof;
     }
-    return isFresh() && !this.#abort.signal.aborted;
+    return this.isProven();
+  }
+
+  /** Whether the last proof is young enough for nobody else to lead. */
+  isProven(): boolean {
+    const { writer, now, times } = this.#deps;
+    return now() - writer.provenAtMs <= times.takeoverMs && !this.#abort.signal.aborted;
   }
 
   #tick(): void {
@@ -363,11 +396,32 @@ export class Lead {
   }
 
   async #archive(id: string, signal: AbortSignal): Promise<Archived> {
-    const run = this.#deciding.farm.runs.get(id);
+    let run = this.#deciding.farm.runs.get(id);
     if (!run) return 'archived';
+    const report = run.report ? 'nothing' : (this.#deps.reports?.outcomeOf(run) ?? 'nothing');
+    if (report === 'not yet' && this.#keptUnreported.has(id)) return 'not yet';
+    if (report !== 'nothing' && report !== 'not yet') {
+      await this.#deciding.record(run, [{ type: 'reported', ...report }]);
+      run = this.#deciding.farm.runs.get(id) ?? run;
+    }
+    if (signal.aborted) return 'not yet';
     const result = await this.#deps.archive(run, signal);
-    if (result === 'archived' && !signal.aborted) await this.#deciding.record(run, [{ type: 'archived' }]);
-    return result;
+    if (result !== 'archived' || signal.aborted) return result;
+    if (report === 'not yet') {
+      this.#keptUnreported.add(id);
+      return 'not yet';
+    }
+    this.#keptUnreported.delete(id);
+    await this.#deciding.record(run, [{ type: 'archived' }]);
+    return 'archived';
+  }
+
+  /** What is stored is told, never what is only decided. */
+  #report({ record, changedRuns }: Folded): void {
+    const { reports } = this.#deps;
+    if (!reports) return;
+    for (const run of changedRuns) reports.want(run);
+    if (record.type === 'run' && record.events.some((e) => e.type === 'archived')) reports.forget(record.run);
   }
 
   #schedule(): void {
@@ -439,7 +493,7 @@ export class Lead {
         void this.#deciding.act(now, { type: 'attempt', step, attempt: number, event: 'error', atMs: this.#deps.wallMs(), end });
       return;
     }
-    if (!(await this.#proven())) return;
+    if (!(await this.proven())) return;
     try {
       await publishTask(task, again);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { type JoinGrant, JoinGrant as JoinGrantSchema } from '../../protocol/join.ts';
 import { type AttemptKey, keyOf } from '../../protocol/task.ts';
@@ -17,7 +18,16 @@ export type Keys = {
   joinToken: (grant: JoinGrant) => string;
   /** The grant of a genuine join token; undefined when it is forged or over. */
   openJoinToken: (token: string, nowMs: number) => JoinGrant | undefined;
+  /** For the browser of a person who has logged in. */
+  sessionToken: (session: SessionGrant) => string;
+  openSession: (token: string, nowMs: number) => SessionGrant | undefined;
+  /** What browsers call the cookie of this farm: they do not tell ports of a host apart, farms have to. */
+  sessionCookie: string;
 };
+
+/** `id`: so that one session can be ended before its time. */
+const SessionGrant = Type.Object({ id: Type.String(), by: Type.String(), expiresAtMs: Type.Integer() });
+export type SessionGrant = Static<typeof SessionGrant>;
 
 export const newFarmKey = (): Buffer => randomBytes(32);
 
@@ -28,22 +38,35 @@ export function keys(farmKey: Uint8Array): Keys {
     const key = keyFor(purpose);
     return (text: string) => createHmac('sha256', key).update(text).digest('base64url');
   };
-  const [attempt, agentLog, join] = [signer('attempt'), signer('agent'), signer('join')];
+  const [attempt, agentLog] = [signer('attempt'), signer('agent')];
+  const [join, session] = [sealed(signer('join'), JoinGrantSchema), sealed(signer('session'), SessionGrant)];
   const attemptText = (agent: string, a: AttemptKey) => `${agent}/${keyOf(a)}`;
   return {
     attemptToken: (agent, a) => attempt(attemptText(agent, a)),
     isAttemptToken: (token, agent, a) => sameText(token, attempt(attemptText(agent, a))),
     agentToken: (agent) => agentLog(agent),
     isAgentToken: (token, agent) => sameText(token, agentLog(agent)),
-    joinToken: (grant) => {
+    joinToken: join.seal,
+    openJoinToken: join.open,
+    sessionToken: session.seal,
+    openSession: session.open,
+    sessionCookie: `thresh_${signer('cookie')('name').replace(/[^A-Za-z0-9]/g, '').slice(0, 8)}`,
+  };
+}
+
+/** Tokens that say what they allow and until when, and prove that the farm has said it. */
+function sealed<T extends TSchema>(sign: (text: string) => string, schema: T) {
+  type Grant = Static<T> & { expiresAtMs: number };
+  return {
+    seal: (grant: Grant): string => {
       const body = Buffer.from(JSON.stringify(grant)).toString('base64url');
-      return `${body}.${join(body)}`;
+      return `${body}.${sign(body)}`;
     },
-    openJoinToken: (token, nowMs) => {
+    open: (token: string, nowMs: number): Grant | undefined => {
       const [body = '', mac = ''] = token.split('.');
-      if (!sameText(mac, join(body))) return undefined;
+      if (!sameText(mac, sign(body))) return undefined;
       const grant: unknown = JSON.parse(Buffer.from(body, 'base64url').toString('utf8'));
-      return Value.Check(JoinGrantSchema, grant) && grant.expiresAtMs > nowMs ? grant : undefined;
+      return Value.Check(schema, grant) && (grant as Grant).expiresAtMs > nowMs ? (grant as Grant) : undefined;
     },
   };
 }

@@ -29,7 +29,11 @@ export type WriterDeps = {
   now: () => number;
   /** How long an append may stay unanswered, milliseconds. */
   timeoutMs: number;
+  /** Told what became of each append that was sent. */
+  count?: (outcome: AppendOutcome) => void;
 };
+
+export type AppendOutcome = 'stored' | 'refused' | 'unknown';
 
 export function runsWriter(deps: WriterDeps): RunsWriter {
   let lastSent = deps.afterSeq;
@@ -50,8 +54,11 @@ export function runsWriter(deps: WriterDeps): RunsWriter {
       });
       if (ack.seq !== expected + 1) throw new FarmError('WRITE_UNKNOWN', { seq: expected + 1, detail: `stored as ${ack.seq}` });
       provenAtMs = Math.max(provenAtMs, sentAtMs);
+      deps.count?.('stored');
     } catch (error) {
-      broken ??= whatFailed(error, expected);
+      const failed = whatFailed(error, expected);
+      deps.count?.(failed.code === 'WRITE_REFUSED' ? 'refused' : 'unknown');
+      broken ??= failed;
       throw broken;
     } finally {
       pending -= 1;

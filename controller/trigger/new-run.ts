@@ -2,6 +2,7 @@ import type { Refs } from '../../protocol/change.ts';
 import type { Job, Priority } from '../../protocol/job.ts';
 import { type NewRun, shapeOf } from '../../protocol/run.ts';
 import { mintRunId } from '../../protocol/run-id.ts';
+import { withCheckout } from './checkout-step.ts';
 import type { TriggerInput } from './input.ts';
 import { askedBy } from './verdict.ts';
 
@@ -14,6 +15,7 @@ export function createRuns(input: TriggerInput, wanted: readonly Wanted[]): NewR
   const by = askedBy(input);
   return wanted.map(({ job, refs, trusted, priority }) => {
     last = mintRunId(last, input.nowMs);
+    const steps = refs ? withCheckout(job.steps) : job.steps;
     return {
       id: last,
       job: job.name,
@@ -30,8 +32,8 @@ export function createRuns(input: TriggerInput, wanted: readonly Wanted[]): NewR
       by,
       delivery: deliveryKey(input),
       createdAtMs: input.nowMs,
-      steps: job.steps.map(shapeOf),
-      spec: { inline: job.steps },
+      steps: steps.map(shapeOf),
+      spec: { inline: steps },
     };
   });
 }

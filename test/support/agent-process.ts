@@ -12,11 +12,11 @@ import { keyOf } from '../../protocol/task.ts';
 
 export type AgentStart = { settings: AgentSettings; executor: 'scripted' | 'process'; logLevel: string };
 
-/** In scripts `@attempt` stands for the attempt's key, so that a witness tells which one wrote. */
+/** In scripts `@attempt` stands for the attempt's key, so that a witness tells which one wrote. There is no source to check out. */
 const signing = (executor: Executor): Executor => ({
   ...executor,
   start: (job) => {
-    const script = job.spec.script?.replaceAll('@attempt', keyOf(job.key));
+    const script = job.spec.builtin ? '' : job.spec.script?.replaceAll('@attempt', keyOf(job.key));
     return executor.start({ ...job, spec: { ...job.spec, ...(script === undefined ? {} : { script }) } });
   },
 });

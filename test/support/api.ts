@@ -2,10 +2,12 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import type { ApiDeps } from '../../controller/api/deps.ts';
+import { loginCodes } from '../../controller/api/login-codes.ts';
 import { createServer } from '../../controller/api/server.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { VerdictAnswer } from '../../protocol/api.ts';
 import type { Request } from '../../protocol/delivery.ts';
+import { FarmError } from '../../protocol/errors.ts';
 import { Farm } from '../../protocol/farm.ts';
 import type { Agent, Verdict } from '../../protocol/record.ts';
 
@@ -67,6 +69,9 @@ export function testApi(
     farm: () => farm,
     ready: () => ({ ok: true }),
     leads: () => true,
+    leaderless: () => false,
+    listen: () => () => {},
+    loginCodes: loginCodes(() => Date.now()),
     ask: async (request, asker) => {
       asked.push({ request, ...asker });
       return answer(request);
@@ -78,6 +83,13 @@ export function testApi(
       ingest: (socket, agent) => socket.send(`ingest ${agent}`),
       view: (socket, query) => socket.send(JSON.stringify(query)),
       read: async (query) => Readable.from([JSON.stringify(query)]),
+    },
+    artifacts: {
+      list: async () => ({ files: [], truncated: false, refused: [], refusedCount: 0 }),
+      file: async (run, step, path) => {
+        throw new FarmError('NOT_FOUND', { what: `artifact ${step}/${path} of ${run.id}` });
+      },
+      junit: async () => ({ tests: 0, failures: 0, errors: 0, skipped: 0, timeS: 0, files: [] }),
     },
     ...rest,
   };

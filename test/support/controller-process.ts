@@ -8,8 +8,12 @@ import { type ControllerSettings, startController } from '../../controller/contr
 import type { Probe } from '../../controller/schedule/lead.ts';
 import { messageOf } from '../../protocol/errors.ts';
 
-/** The process kills itself the `nth` time that it comes to this point. */
-export type ProbeAt = { point: Probe | 'delivery-stored'; nth: number };
+/** The process sends itself a signal (default SIGKILL) the `nth` time that it comes to this point. */
+export type ProbeAt = {
+  point: Probe | 'delivery-stored' | 'artifact-half-received';
+  nth: number;
+  signal?: 'SIGKILL' | 'SIGSTOP';
+};
 
 export type ControllerStart = {
   settings: Omit<ControllerSettings, 'farmKey' | 'webhookSecrets'> & { /** Base64. */ farmKey: string; webhookSecrets: string[] };
@@ -27,7 +31,7 @@ let met = 0;
 const probe = (point: ProbeAt['point']) => {
   if (point !== at?.point) return;
   met += 1;
-  if (met === at.nth) process.kill(process.pid, 'SIGKILL');
+  if (met === at.nth) process.kill(process.pid, at.signal ?? 'SIGKILL');
 };
 const controller = await startController(
   {

@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import type { AgentSummary, QueueSummary, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
+import type { AgentSummary, QueueSummary, RunRequest, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
 import { hasEnded, type Run } from '../../protocol/run.ts';
 
 export const testWebhookSecret = 'a webhook secret of the tests';
@@ -25,7 +25,7 @@ export abstract class FarmClient {
     return answer as T;
   }
 
-  /** Sends a signed webhook. @returns the status */
+  /** Sends a signed webhook, and gives up after 10 s as GitHub does. @returns the status */
   async hook(
     event: string,
     payload: unknown,
@@ -42,14 +42,15 @@ export abstract class FarmClient {
         'x-hub-signature-256': signature,
       },
       body,
+      signal: AbortSignal.timeout(10_000),
     });
     await response.arrayBuffer();
     return response.status;
   }
 
   /** Starts a job by hand. @returns the run's id */
-  async run(job: string): Promise<string> {
-    const { runs } = await this.api<VerdictAnswer>('POST', '/api/runs', { job });
+  async run(job: string, more: Omit<RunRequest, 'job'> = {}): Promise<string> {
+    const { runs } = await this.api<VerdictAnswer>('POST', '/api/runs', { job, ...more });
     const [id] = runs;
     if (id === undefined) throw new Error(`job ${job} led to no run`);
     return id;

@@ -3,9 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
-import { type Agent, startAgent } from '../../agent/agent.ts';
+import { type Agent, type AgentSettings, startAgent } from '../../agent/agent.ts';
 import type { Executor } from '../../agent/executor/executor.ts';
 import { scriptedExecutor } from '../../agent/executor/scripted.ts';
+import { defaultStepUser } from '../../agent/executor/user.ts';
+import { builtPage } from '../../controller/config.ts';
 import { type Controller, type ControllerSettings, startController } from '../../controller/controller.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { defaultTimes, type Times } from '../../protocol/times.ts';
@@ -32,6 +34,9 @@ export type TestAgentOptions = {
   urls?: string[];
   dataDir?: string;
   graceMs?: number;
+  artifactPatienceMs?: number;
+  artifactLimits?: AgentSettings['artifactLimits'];
+  fetch?: typeof fetch;
 };
 
 /** Times with which a test of leases does not take half a minute. */
@@ -63,6 +68,7 @@ export async function prepareFarm(
     objectsDir: join(dir, 'objects'),
     indexFile: join(dir, 'c1.db'),
     jobsDir: at.jobs,
+    uiDir: builtPage,
     secretsDir: at.secrets,
     webhookSecrets: () => [testWebhookSecret],
     adminToken: randomBytes(24).toString('hex'),
@@ -130,6 +136,9 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
     urls,
     dataDir,
     graceMs = 10_000,
+    artifactPatienceMs,
+    artifactLimits,
+    fetch: agentFetch = fetch,
   }: TestAgentOptions): Promise<Agent> {
     const agent = await startAgent(
       {
@@ -142,11 +151,14 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
         host: 'test',
         version: '0.0.0',
         graceMs,
+        ...(artifactPatienceMs === undefined ? {} : { artifactPatienceMs }),
+        ...(artifactLimits ? { artifactLimits } : {}),
+        ...(executor.kind === 'process' ? { stepUser: defaultStepUser() } : {}),
       },
       {
         log: this.log.child({ agent: name }),
         executor,
-        fetch,
+        fetch: agentFetch,
         wallMs: () => Date.now(),
         failed: (error) => this.log.error({ err: error }, 'an agent failed'),
       },

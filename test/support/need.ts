@@ -6,6 +6,7 @@ const components = {
   'nats-server': 'sudo apt-get install nats-server',
   git: 'sudo apt-get install git',
   dockerd: 'sudo apt-get install docker.io',
+  busybox: 'sudo apt-get install busybox-static',
   chromium: 'sudo apt-get install chromium',
   'ceph-mon': 'sudo apt-get install ceph-mon ceph-common',
   'ceph-osd': 'sudo apt-get install ceph-osd',

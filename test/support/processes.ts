@@ -44,6 +44,8 @@ export type FarmProcess = {
   kill: (signal?: NodeJS.Signals) => Promise<void>;
   /** SIGSTOP; resolves when it really stands still. */
   stop: () => Promise<void>;
+  /** Resolves when it stands still, by whomever it was stopped. */
+  stopped: (withinMs?: number) => Promise<void>;
   /** SIGCONT. */
   cont: () => void;
 };
@@ -157,6 +159,11 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
     for (const [name, text] of Object.entries(files)) await writeFile(join(this.settings.jobsDir, name), text);
   }
 
+  /** An empty file in the farm's directory, for steps that wait for it. */
+  putFile(name: string): Promise<void> {
+    return writeFile(join(this.dir, name), '');
+  }
+
   /** Runs that are open, or ended and not archived, as the first running controller sees it. */
   async openRuns(): Promise<number> {
     return (await this.api<FarmSummary>('GET', '/api/farm')).openRuns;
@@ -195,7 +202,11 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
       stop: async () => {
         isStopped = true;
         child.kill('SIGSTOP');
-        await until(`${name} stands still`, async () => (await stateOf(made.pid)) === 'T');
+        await made.stopped();
+      },
+      stopped: async (withinMs) => {
+        await until(`${name} stands still`, async () => (await stateOf(made.pid)) === 'T', withinMs);
+        isStopped = true;
       },
       cont: () => {
         isStopped = false;

@@ -6,25 +6,38 @@ import type { StreamSpec } from '../../protocol/streams.ts';
 
 export type Stored<T> = { seq: number; subject: string; atMs: number; value: T };
 
-/** Everything that a stream holds at this moment, from `fromSeq` on. */
-export async function readAll<T>(nc: NatsConnection, stream: StreamSpec['name'], fromSeq = 1): Promise<Stored<T>[]> {
-  const jsm = await jetstreamManager(nc);
-  const { state } = await jsm.streams.info(stream);
+/** Everything that a stream holds at this moment, from `fromSeq` on. @param subject only these */
+export async function readAll<T>(
+  nc: NatsConnection,
+  stream: StreamSpec['name'],
+  fromSeq = 1,
+  subject?: string,
+): Promise<Stored<T>[]> {
   const found: Stored<T>[] = [];
-  if (state.messages === 0 || state.last_seq < fromSeq) return found;
   const consumer = await jetstream(nc).consumers.get(stream, {
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: fromSeq,
+    ...(subject ? { filter_subjects: subject } : {}),
   });
+  const { num_pending } = await consumer.info();
+  if (num_pending === 0) return found;
   const messages = await consumer.consume({ max_messages: 5_000 });
   for await (const m of messages) {
-    if (m.seq <= state.last_seq)
-      found.push({ seq: m.seq, subject: m.subject, atMs: m.info.timestampNanos / 1e6, value: m.json<T>() });
-    if (m.seq >= state.last_seq || m.info.pending === 0) break;
+    found.push({ seq: m.seq, subject: m.subject, atMs: m.info.timestampNanos / 1e6, value: bodyOf<T>(m.data) });
+    if (found.length >= num_pending) break;
   }
   await messages.close();
   return found;
 }
+
+const bodyOf = <T>(data: Uint8Array): T => {
+  const text = Buffer.from(data).toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text as T;
+  }
+};
 
 export const readRecords = (nc: NatsConnection, fromSeq?: number): Promise<Stored<FarmRecord>[]> =>
   readAll<FarmRecord>(nc, 'RUNS', fromSeq);
@@ -38,4 +51,20 @@ export function foldAll(records: Stored<FarmRecord>[]): Farm {
 
 export async function lastSeqOf(nc: NatsConnection, stream: StreamSpec['name']): Promise<number> {
   return (await (await jetstreamManager(nc)).streams.info(stream)).state.last_seq;
+}
+
+/** Follows `RUNS` from its first record on, so that what is purged later is known all the same. */
+export async function collectRecords(nc: NatsConnection): Promise<{ records: Stored<FarmRecord>[] } & AsyncDisposable> {
+  const records: Stored<FarmRecord>[] = [];
+  const consumer = await jetstream(nc).consumers.get('RUNS', { deliver_policy: DeliverPolicy.All });
+  const messages = await consumer.consume({ max_messages: 5_000 });
+  const reading = (async () => {
+    for await (const m of messages)
+      records.push({ seq: m.seq, subject: m.subject, atMs: m.info.timestampNanos / 1e6, value: m.json<FarmRecord>() });
+  })();
+  const stop = async () => {
+    await messages.close();
+    await reading;
+  };
+  return { records, [Symbol.asyncDispose]: stop };
 }

@@ -34,6 +34,15 @@ const routes: { method: 'GET' | 'POST'; url: string; payload?: object; token: 'a
   { method: 'GET', url: '/api/deliveries', token: 'admin' },
   { method: 'GET', url: '/api/deliveries/github/1', token: 'admin' },
   { method: 'GET', url: '/api/farm', token: 'admin' },
+  { method: 'GET', url: '/api/events', token: 'admin' },
+  { method: 'GET', url: `/api/runs/${runId}/events`, token: 'admin' },
+  { method: 'POST', url: '/api/login-links', token: 'admin' },
+  { method: 'GET', url: '/api/session', token: 'admin' },
+  ...['/', '/login', '/runs', `/runs/${runId}`, '/queues', '/agents', '/deliveries', '/deliveries/github/1'].map((url) => ({
+    ...{ method: 'GET' as const, url, token: 'nobody' as const },
+  })),
+  { method: 'POST', url: '/login', payload: { token: adminToken }, token: 'nobody' },
+  { method: 'POST', url: '/logout', token: 'nobody' },
   { method: 'GET', url: '/healthz', token: 'nobody' },
   { method: 'GET', url: '/readyz', token: 'nobody' },
 ];
