@@ -8,8 +8,8 @@ import type { ServerOptions } from './cli/server.ts';
 import type { ControllerSettings } from './controller.ts';
 import { githubSettings } from './github/settings.ts';
 import { newFarmKey } from './store/keys.ts';
-import { parseObjectsUrl } from './store/object-url.ts';
 import { natsPaths } from './store/nats-files.ts';
+import { parseObjectsUrl } from './store/object-url.ts';
 import { writeWhole } from './store/write-file.ts';
 
 /** What the environment says; nothing else of this program reads it. */
@@ -50,6 +50,9 @@ export function timesFrom(env: Record<string, string | undefined>): Times {
 /** Where `npm run build` puts the page: beside this program's own build, also when it runs from its sources. */
 export const builtPage = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../dist/ui' : '../ui', import.meta.url));
 
+/** Long enough for whoever spreads requests over replicas to ask `/readyz` once more. */
+const lameDuckMs = 1_000;
+
 /** The login of a controller to NATS and the curve key by which it seals. */
 export type NatsLogin = ControllerSettings['nats'];
 
@@ -86,6 +89,10 @@ export async function controllerSettings(
       .toString('utf8')
       .trim(),
     farmKey: await farmKey(o.keyFile === undefined ? join(data, 'farm.key') : resolve(o.keyFile)),
+    ...(o.metricsTokenFile === undefined ? {} : { metricsToken: await readMetricsToken(o.metricsTokenFile) }),
+    ...(o.leastFree === undefined ? {} : { leastFreeBytes: o.leastFree }),
+    ...(o.agentsNats === undefined ? {} : { agentsNatsUrl: o.agentsNats }),
+    lameDuckMs,
     times: timesFrom(env),
     maxLogBytes: 256 * 1024 * 1024,
     checkpointEvery: 100_000,
@@ -102,7 +109,9 @@ function objectsFrom(where: string | undefined): Pick<ControllerSettings, 's3'> 
 function resultsFrom({ resultsPrefix, pathStrategy, defaultRepo }: ServerOptions): NonNullable<ControllerSettings['results']> {
   const prefix = resultsPrefix === '' || resultsPrefix.endsWith('/') ? resultsPrefix : `${resultsPrefix}/`;
   if (!/^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}\/){0,4}$/.test(prefix))
-    throw new FarmError('BAD_SETTINGS', { problems: [`--results-prefix ${resultsPrefix}: expected names with slashes between them`] });
+    throw new FarmError('BAD_SETTINGS', {
+      problems: [`--results-prefix ${resultsPrefix}: expected names with slashes between them`],
+    });
   return { prefix, strategy: pathStrategy, defaultOrg: defaultRepo?.org ?? '', defaultRepo: defaultRepo?.repo ?? '' };
 }
 
@@ -153,12 +162,21 @@ async function farmKey(file: string): Promise<Uint8Array> {
   return key;
 }
 
-async function readSecretFile(file: string): Promise<string> {
+const readSecretFile = (file: string): Promise<string> => readSecret('--webhook-secret-file', file);
+
+async function readMetricsToken(file: string): Promise<string> {
+  const token = await readSecret('--metrics-token-file', file);
+  if (/^[\x21-\x7e]{16,4096}$/.test(token)) return token;
+  const need = 'a token is one line of at least 16 printable ASCII characters';
+  throw new FarmError('BAD_SETTINGS', { problems: [`--metrics-token-file ${file}: ${need}`] });
+}
+
+async function readSecret(option: string, file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new FarmError('BAD_SETTINGS', { problems: [`--webhook-secret-file ${file}: ${messageOf(error)}`] });
+    throw new FarmError('BAD_SETTINGS', { problems: [`${option} ${file}: ${messageOf(error)}`] });
   });
   const secret = text.trim();
-  if (secret === '') throw new FarmError('BAD_SETTINGS', { problems: [`--webhook-secret-file ${file}: it is empty`] });
+  if (secret === '') throw new FarmError('BAD_SETTINGS', { problems: [`${option} ${file}: it is empty`] });
   return secret;
 }
 

@@ -27,6 +27,8 @@ export type ControllerSettings = {
   nats: { url: string; seed: string; curveSeed: string /** The server's directory, when it is on this machine. */; dir?: string };
   /** Where agents reach NATS, when not at `nats.url`. */
   agentsNatsUrl?: string;
+  /** Only agents of this machine can reach NATS: others are told so when they want to join. */
+  natsIsLocal?: boolean;
   /** Shared by all controllers. */
   objectsDir: string;
   /** Objects are here instead. */

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { FarmError } from '../protocol/errors.ts';
 import type { LoginCodes } from './api/login-codes.ts';
 import { createServer } from './api/server.ts';
+import { farmChecks } from './checks.ts';
 import type { ControllerDeps, ControllerSettings } from './controller.ts';
 import { accepting } from './intake/accept.ts';
 import { ask } from './intake/request.ts';
@@ -23,7 +24,7 @@ import { ensureInbox } from './store/inboxes.ts';
 
 export type Operations = {
   metrics: Metrics;
-  disks: Pick<DiskWatch, 'problem'>;
+  disks: Pick<DiskWatch, 'problem' | 'disks'>;
   /** This controller is being stopped. */
   leaving: () => boolean;
   leaderless: () => boolean;
@@ -73,6 +74,7 @@ export async function makeServer(
       return connected ? { ok: true } : { ok: false, why: 'NATS is away' };
     },
     intakeProblem: disks.problem,
+    checks: () => farmChecks({ settings, disks: disks.disks(), nats: nc.info }),
     metrics,
     answered: metrics.answered,
     leads,
@@ -87,7 +89,10 @@ export async function makeServer(
       deliveries: (query) => replica.index().deliveries(query),
       delivery: (source, id) => replica.index().delivery(source, id),
     },
-    natsUrlForAgents: (host) => settings.agentsNatsUrl ?? reachableAs(nats.url, host),
+    natsUrlForAgents: (host) => {
+      if (settings.natsIsLocal && !isLoopback(host)) throw new FarmError('REFUSED', { why: natsIsLocal });
+      return settings.agentsNatsUrl ?? reachableAs(nats.url, host);
+    },
     ensureInbox: async (agent) => {
       await ensureInbox(jsm, agent);
       await admission.admitted(agent);
@@ -142,9 +147,14 @@ const counted = (store: LogStore, count: (bytes: number) => void): LogStore => (
 /** The address of a local NATS server as an agent sees it that reached this controller as `host`. */
 function reachableAs(natsUrl: string, host: string): string {
   const url = new URL(natsUrl);
-  if (!isLoopback(host) && isLoopback(url.hostname)) url.hostname = host;
+  if (!isLoopback(host) && (isLoopback(url.hostname) || isOfAll(url.hostname))) url.hostname = host;
   return url.href.replace(/\/$/, '');
 }
 
-const isLoopback = (host: string): boolean =>
+const natsIsLocal =
+  "this farm's NATS listens on its own machine only, so agents of others cannot reach it; start it with 'thresh up --nats-listen :4222'";
+
+const isOfAll = (host: string): boolean => host === '0.0.0.0' || host === '[::]';
+
+export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host === '[::1]' || host.startsWith('127.');

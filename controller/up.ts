@@ -5,6 +5,7 @@ import { type AgentChild, startAgentChild } from './agent-child.ts';
 import type { UpOptions } from './cli/server.ts';
 import { controllerSettings, environment, natsLogin } from './config.ts';
 import { type Controller, startController } from './controller.ts';
+import { isLoopback } from './serve.ts';
 import { lockDir } from './store/dir-lock.ts';
 import { findNatsServer } from './store/find-nats-server.ts';
 import { keys } from './store/keys.ts';
@@ -36,10 +37,18 @@ export async function startUp(o: UpOptions, deps: { log: Logger; agentCommand: r
     const dir = o.natsDir ?? join(data, 'nats');
     if (o.nats === undefined) {
       const binary = await findNatsServer({ searchPath: environment.PATH ?? '', platform: process.platform });
-      server = await startNatsServer({ dir, binary, log });
+      server = await startNatsServer({
+        dir,
+        binary,
+        log,
+        ...(o.natsListen && { host: o.natsListen.host, port: o.natsListen.port || -1 }),
+      });
       log.info({ url: server.url, version: binary.version }, 'nats-server is up');
     }
-    const settings = await controllerSettings(o, await natsLogin(o.nats ?? server?.url ?? '', dir));
+    const settings = {
+      ...(await controllerSettings(o, await natsLogin(o.nats ?? server?.url ?? '', dir))),
+      natsIsLocal: o.nats === undefined && isLoopback(o.natsListen?.host ?? '127.0.0.1') && o.agentsNats === undefined,
+    };
     controller = await startController(settings, { log, now: () => performance.now(), wallMs: () => Date.now() });
     for (let i = 1; i <= o.agents; i += 1) {
       const name = `local-${i}`;

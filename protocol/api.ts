@@ -30,6 +30,8 @@ import type { Run, RunState } from './run.ts';
  * GET  /api/events                        a WebSocket (live.ts)
  * GET  /api/runs/:run/events              a WebSocket (live.ts)
  * GET  /api/runs/:run/waiting             { waiting: Waiting[] }
+ * GET  /api/checks                        { checks: FarmCheck[] }
+ * GET  /metrics                           Prometheus' text format; with the metrics' token or the admin's
  * GET  /healthz /readyz                   200, or 503 with an ApiError
  */
 
@@ -104,6 +106,9 @@ export type AgentSummary = Omit<Agent, 'publicKey' | 'curveKey'> & {
 };
 
 export type DeliverySummary = { source: string; id: string; atMs: number; verdict: Verdict };
+
+/** One thing that a controller has looked at in itself. note: worth knowing, nothing is wrong. `todo`: what to do about it. */
+export type FarmCheck = { name: string; state: 'ok' | 'note' | 'problem'; says: string; todo?: string };
 
 export type FarmSummary = {
   leader: { id: string; url: string; term: number };

@@ -130,15 +130,19 @@ function afterAttempt(run: Run, shape: StepShape, step: RunStep, atMs: number) {
     return failures <= shape.retries ? again() : settled('failed', last.message);
   }
   if (last.state === 'lost') {
+    if (run.workspace === 'shared' && run.lost === 'fail') return settled('errored', last.message ?? 'lost its agent');
     const losses = ofRound.filter((a) => a.state === 'lost').length;
     return losses < maxLosses ? again() : settled('errored', `lost its agent ${losses} times`);
   }
   return again();
 }
 
-/** A local workspace that is gone (its agent lost, or drained away) means a new round; too many lost rounds mean an error. */
+/**
+ * A local workspace that is gone (its agent lost, or drained away) means a new round; too many lost rounds mean an error. So does a lost agent
+ * where the job says `lost: round`.
+ */
 function newRound(run: Run, atMs: number): RunEvent[] {
-  if (run.workspace !== 'local') return [];
+  if (run.workspace === 'shared' && run.lost !== 'round') return [];
   const gone = run.homeless ?? goneWith(run);
   if (!gone) return [];
   const open = run.at.flatMap((s) =>
@@ -162,7 +166,8 @@ function goneWith(run: Run): Run['homeless'] {
     const last = lastAttempt(step);
     if (step.state !== 'running' || last?.round !== run.round) continue;
     if (last.state === 'lost') return { why: `step '${step.name}' lost its agent`, spent: true };
-    if (last.state === 'returned') return { why: `step '${step.name}' was given back by a draining agent`, spent: false };
+    if (last.state === 'returned' && run.workspace === 'local')
+      return { why: `step '${step.name}' was given back by a draining agent`, spent: false };
   }
   return undefined;
 }

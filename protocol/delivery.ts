@@ -40,6 +40,7 @@ export const Request = Type.Union([
     queues: Type.Array(id, { minItems: 1, maxItems: 100 }),
     trust: Type.Union([Type.Literal('trusted'), Type.Literal('any')], { description: "'any': takes untrusted runs too" }),
     executor: Type.String({ maxLength: 64 }),
+    shared: Type.Optional(Type.Boolean()),
     host: Type.String({ maxLength: 255 }),
     version: Type.String({ maxLength: 64 }),
     protocol: Type.Object({ min: Type.Integer(), max: Type.Integer() }),

@@ -18,6 +18,13 @@ export type Priority = Static<typeof Priority>;
 export const StepWhen = Type.Union([Type.Literal('success'), Type.Literal('failure'), Type.Literal('always')]);
 export type StepWhen = Static<typeof StepWhen>;
 
+/**
+ * What a lost agent costs a run with a shared workspace. step: the step is given to another agent. round: the run starts again in a fresh
+ * workspace. fail: the run.
+ */
+export const Lost = Type.Union([Type.Literal('step'), Type.Literal('round'), Type.Literal('fail')]);
+export type Lost = Static<typeof Lost>;
+
 export const EnvVar = Type.Object({
   name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$', maxLength: 256 }),
   value: Type.String({ maxLength: 131_072 }),
@@ -84,6 +91,11 @@ export const Step = Type.Object({
     Type.Array(Type.String({ pattern: '^[A-Z][A-Z_]{1,39}$' }), { maxItems: 64, description: "To add; without 'CAP_'" }),
   ),
   hostPaths: Type.Optional(Type.Array(HostPath, { maxItems: 64 })),
+  onLeaseLoss: Type.Optional(
+    Type.Literal('stop', {
+      description: 'It must be dead before another agent could be given its attempt: it has effects outside',
+    }),
+  ),
   builtin: Type.Optional(Type.Literal('checkout', { description: 'Executed by the agent itself; runs nothing of the user’s' })),
 });
 export type Step = Static<typeof Step>;
@@ -109,6 +121,7 @@ export const Job = Type.Object({
   group: Type.Optional(Type.String({ description: "Prow's job_queue_name" })),
   priority: Priority,
   workspace: Type.Union([Type.Literal('local'), Type.Literal('shared')]),
+  lost: Type.Optional(Lost),
   trust: Type.Union([Type.Literal('members'), Type.Literal('all')], {
     description: 'Whose pull requests run without /ok-to-test',
   }),

@@ -11,6 +11,7 @@ export const JoinRequest = Type.Object({
   /** Of the queues that the token allows, those to serve; absent: all. */
   queues: Type.Optional(Type.Array(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }), { minItems: 1, maxItems: 100 })),
   executor: Type.String({ maxLength: 64 }),
+  shared: Type.Optional(Type.Boolean({ description: 'It has the storage on which shared workspaces are' })),
   host: Type.String({ maxLength: 255 }),
   version: Type.String({ maxLength: 64 }),
   protocol: Type.Object({ min: Type.Integer(), max: Type.Integer() }),

@@ -17,6 +17,8 @@ export type Agent = {
   queues: string[];
   trust: 'trusted' | 'any';
   executor: string;
+  /** It has the storage on which shared workspaces are. */
+  shared?: boolean;
   host: string;
   version: string;
   joinedAtMs: number;

@@ -1,6 +1,6 @@
 import { type AttemptEvent, type AttemptState, advanceAttempt, isOpen } from './attempt.ts';
 import type { Refs } from './change.ts';
-import type { JobType, Priority, Step } from './job.ts';
+import type { JobType, Lost, Priority, Step } from './job.ts';
 
 /** What the engine and the scheduler need of a step; the rest is in the run's `spec`. */
 export type StepShape = Pick<Step, 'name' | 'needs' | 'when' | 'finally' | 'retries' | 'queue'>;
@@ -29,6 +29,8 @@ export type NewRun = {
   trusted: boolean;
   priority: Priority;
   workspace: 'local' | 'shared';
+  /** For a shared workspace; absent: 'step'. */
+  lost?: Lost;
   maxConcurrency: number;
   group?: string;
   retryOf?: string;

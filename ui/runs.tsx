@@ -5,7 +5,7 @@ import { get, messageOf } from './api.ts';
 import { useNews } from './news.ts';
 import { Ago, Instead, Problem, Title, Took } from './parts.tsx';
 import { go, query, withQuery } from './router.ts';
-import { type RunsFilter, withNews } from './runs-list.ts';
+import { type RunsFilter, type RunsPage as RunsList, withNews } from './runs-list.ts';
 import { State } from './state.tsx';
 import { plain, shortSha } from './words.ts';
 
@@ -67,7 +67,7 @@ function useRuns(filter: RunsFilter): Page {
     heard.current = [];
     get<{ runs: RunSummary[]; before?: string }>(path, gone.signal).then(
       ({ runs, before }) =>
-        setPage({ path, ...heard.current.reduce((p, { run }) => withNews(p, run, filter, pageSize), { runs, before }) }),
+        setPage({ path, ...heard.current.reduce<RunsList>((p, { run }) => withNews(p, run, filter, pageSize), { runs, before }) }),
       (error) => {
         if (!gone.signal.aborted) setPage((p) => ({ ...(p.path === path ? p : { path }), problem: messageOf(error) }));
       },

@@ -10,7 +10,11 @@ type Params = Static<typeof Params>;
 const FileParams = Type.Object({ run: runId, '*': Type.String({ maxLength: 2_048 }) });
 const Query = Type.Object({ step: Type.Optional(token) }, { additionalProperties: false });
 
-export const artifacts: FastifyPluginCallback<Pick<ApiDeps, 'artifacts' | 'farm' | 'index'>> = (app, { artifacts: views, farm, index }, done) => {
+export const artifacts: FastifyPluginCallback<Pick<ApiDeps, 'artifacts' | 'farm' | 'index'>> = (
+  app,
+  { artifacts: views, farm, index },
+  done,
+) => {
   const find = async (id: string) => {
     const run = farm().runs.get(id) ?? (await index.run(id));
     if (!run) throw new FarmError('NOT_FOUND', { what: `run ${id}` });
@@ -38,7 +42,8 @@ export const artifacts: FastifyPluginCallback<Pick<ApiDeps, 'artifacts' | 'farm'
         'content-type': type,
         'content-disposition': inline ? 'inline' : 'attachment',
         // What a step wrote is a stranger's: it may be looked at, and do nothing.
-        'content-security-policy': "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+        'content-security-policy':
+          "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
         'accept-ranges': 'bytes',
         etag: `"${file.sha256}"`,
       });
@@ -59,9 +64,25 @@ export const artifacts: FastifyPluginCallback<Pick<ApiDeps, 'artifacts' | 'farm'
 /** Nothing in a file decides how a browser reads it; what is not listed is only saved. */
 const types: Record<string, string> = {
   ...Object.fromEntries(
-    ['.txt', '.log', '.md', '.yaml', '.yml', '.xml', '.csv', '.tsv', '.out', '.err', '.diff', '.patch', '.sh', '.go', '.py', '.js', '.ts'].map(
-      (e) => [e, 'text/plain; charset=utf-8'],
-    ),
+    [
+      '.txt',
+      '.log',
+      '.md',
+      '.yaml',
+      '.yml',
+      '.xml',
+      '.csv',
+      '.tsv',
+      '.out',
+      '.err',
+      '.diff',
+      '.patch',
+      '.sh',
+      '.go',
+      '.py',
+      '.js',
+      '.ts',
+    ].map((e) => [e, 'text/plain; charset=utf-8']),
   ),
   '.json': 'application/json; charset=utf-8',
   '.html': 'text/html; charset=utf-8',
@@ -79,7 +100,10 @@ function typeOf(name: string): { type: string; inline: boolean } {
 }
 
 /** One range of bytes; undefined: the whole, also for what is not understood (RFC 9110, 14.2). `end` is behind the last byte. */
-export function rangeOf(header: string | undefined, sizeBytes: number): { start: number; end: number } | 'unsatisfiable' | undefined {
+export function rangeOf(
+  header: string | undefined,
+  sizeBytes: number,
+): { start: number; end: number } | 'unsatisfiable' | undefined {
   const [, first, last] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '') ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return undefined;
   if (first === '') {

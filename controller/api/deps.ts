@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
-import type { DeliverySummary, RunQuery, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
+import type { DeliverySummary, FarmCheck, RunQuery, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
 import type { ArtifactList, JUnitAnswer } from '../../protocol/artifact.ts';
 import type { Request } from '../../protocol/delivery.ts';
 import type { Farm } from '../../protocol/farm.ts';
@@ -33,6 +33,8 @@ export type ApiDeps = {
   intakeProblem?: () => string | undefined;
   /** Absent: there is no `/metrics`. */
   metrics?: { contentType: string; text: () => Promise<string> };
+  /** What this controller finds when it looks at itself; absent: nothing. */
+  checks?: () => FarmCheck[];
   /** Told of every answer. `route`: as it was registered; undefined: there is none. */
   answered?: (answer: { method: string; route: string | undefined; status: number; ms: number }) => void;
   leads: () => boolean;

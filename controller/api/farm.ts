@@ -3,7 +3,11 @@ import type { FarmSummary } from '../../protocol/api.ts';
 import { hasEnded } from '../../protocol/run.ts';
 import type { ApiDeps } from './deps.ts';
 
-export const farm: FastifyPluginCallback<Pick<ApiDeps, 'farm' | 'id' | 'leads' | 'leaderless'>> = (app, deps, done) => {
+export const farm: FastifyPluginCallback<Pick<ApiDeps, 'farm' | 'id' | 'leads' | 'leaderless' | 'checks'>> = (
+  app,
+  deps,
+  done,
+) => {
   app.get('/farm', async (): Promise<FarmSummary> => {
     const { leader: id, leaderUrl: url, term, config, runs, seq } = deps.farm();
     let openRuns = 0;
@@ -16,5 +20,6 @@ export const farm: FastifyPluginCallback<Pick<ApiDeps, 'farm' | 'id' | 'leads' |
       replica: { id: deps.id, seq, leads: deps.leads() },
     };
   });
+  app.get('/checks', async () => ({ checks: deps.checks?.() ?? [] }));
   done();
 };

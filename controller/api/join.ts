@@ -16,17 +16,18 @@ export const join: FastifyPluginCallback<JoinDeps> = (app, { ask, keys, natsUrlF
       if (principal?.kind !== 'join') throw new FarmError('FORBIDDEN', { what: 'joining needs a join token' });
       checkProtocol(body.protocol);
       const queues = allowedQueues(body.queues, principal.grant);
-      const { name: agent, publicKey, curveKey, executor, host, version, protocol } = body;
+      const nats = natsUrlForAgents(nameOf(request.headers.host ?? ''));
+      const { name: agent, publicKey, curveKey, executor, shared = false, host, version, protocol } = body;
       const { trust } = principal.grant;
       const { verdict } = await ask(
-        { kind: 'join', agent, publicKey, curveKey, queues, trust, executor, host, version, protocol },
+        { kind: 'join', agent, publicKey, curveKey, queues, trust, executor, shared, host, version, protocol },
         { source: 'agent', by: agent },
       );
       if (!verdict)
         throw new FarmError('UNAVAILABLE', { detail: 'the request to join is stored and not decided yet', afterS: 2 });
       if (verdict.decision === 'refused') throw new FarmError('REFUSED', { why: verdict.reason });
       await ensureInbox(agent);
-      return { agent, nats: natsUrlForAgents(nameOf(request.headers.host ?? '')), token: keys.agentToken(agent), queues, trust };
+      return { agent, nats, token: keys.agentToken(agent), queues, trust };
     },
   );
   done();

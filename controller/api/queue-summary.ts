@@ -1,4 +1,4 @@
-import type { QueueSummary } from '../../protocol/api.ts';
+import type { QueueSummary, Waiting } from '../../protocol/api.ts';
 import type { Farm } from '../../protocol/farm.ts';
 import type { Agent } from '../../protocol/record.ts';
 import { hasEnded, openAttempts, type Run } from '../../protocol/run.ts';
@@ -51,6 +51,17 @@ export function queueSummaries(farm: Farm): QueueSummary[] {
         }),
       };
     });
+}
+
+/** The steps of a run that are ready and that no agent has. */
+export function waitingOf(run: Run, farm: Farm): Waiting[] {
+  const ready = hasEnded(run) ? [] : run.at.filter((s) => s.state === 'ready');
+  if (ready.length === 0) return [];
+  const ofJob = [...farm.runs.values()].filter((r) => r.job === run.job && r.state !== 'queued' && !hasEnded(r));
+  return ready.map(({ name, readyAtMs: sinceMs = run.createdAtMs }) => {
+    const queue = run.steps.find((s) => s.name === name)?.queue ?? '';
+    return { step: name, sinceMs, why: whyWaits(run, queue, agentsOf(farm, queue), farm, ofJob.length) };
+  });
 }
 
 const agentsOf = (farm: Farm, queue: string): Agent[] =>

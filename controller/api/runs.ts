@@ -6,6 +6,7 @@ import { later } from '../../protocol/farm.ts';
 import { answerVerdict } from './answer.ts';
 import { personOf } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
+import { waitingOf } from './queue-summary.ts';
 import { pageOf } from './run-list.ts';
 import { defaultLimit, limit, runId } from './schemas.ts';
 
@@ -42,6 +43,12 @@ export const runs: FastifyPluginCallback<Pick<ApiDeps, 'ask' | 'farm' | 'index'>
     const run = await find(params.run);
     if (!run) throw noRun(params.run);
     return run;
+  });
+
+  app.get<Params>('/runs/:run/waiting', { schema: { params: Params } }, async ({ params }) => {
+    const run = await find(params.run);
+    if (!run) throw noRun(params.run);
+    return { waiting: waitingOf(run, farm()) };
   });
 
   /** A run that is newer than all that this replica has heard of may exist: the leader will say. */

@@ -1,5 +1,5 @@
-import cookie from '@fastify/cookie';
 import type { IncomingMessage } from 'node:http';
+import cookie from '@fastify/cookie';
 import websocket from '@fastify/websocket';
 import Fastify, { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest, LogController } from 'fastify';
 import { FarmError } from '../../protocol/errors.ts';
@@ -27,7 +27,18 @@ import { validatorCompiler } from './validate.ts';
 
 /** Probes come by address and tell nothing; who reads metrics has a token, which no page of others has. */
 const anyHost = new Set(['/healthz', '/readyz', '/metrics']);
-const underApi: FastifyPluginCallback<ApiDeps>[] = [runs, queues, agents, join, deliveries, farm, logs, artifacts, live, loginLinks];
+const underApi: FastifyPluginCallback<ApiDeps>[] = [
+  runs,
+  queues,
+  agents,
+  join,
+  deliveries,
+  farm,
+  logs,
+  artifacts,
+  live,
+  loginLinks,
+];
 const maxBodyBytes = 256 * 1024;
 /** When a request must be here whole, milliseconds: any, and those whose routes expect files. */
 const bodyMs = 60_000;

@@ -1,6 +1,15 @@
 import { type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import type { AgentSummary, DeliverySummary, HookAnswer, QueueSummary, RunSummary, VerdictAnswer } from '../../protocol/api.ts';
+import type {
+  AgentSummary,
+  DeliverySummary,
+  FarmCheck,
+  FarmSummary,
+  HookAnswer,
+  QueueSummary,
+  RunSummary,
+  VerdictAnswer,
+} from '../../protocol/api.ts';
 import type { Run } from '../../protocol/run.ts';
 
 /*
@@ -115,6 +124,18 @@ export const agentsAnswer = shape<AgentsAnswer>(
       }),
     ),
   }),
+);
+
+export const farmAnswer = shape<FarmSummary>(
+  Type.Object({
+    leader: Type.Object({ id: text, url: text, term: number }),
+    config: Type.Object({ hash: Type.Union([text, Type.Null()]), jobs: number, problems: Type.Array(text) }),
+    openRuns: number,
+    leaderless: maybe(flag),
+  }),
+);
+export const checksAnswer = shape<{ checks: FarmCheck[] }>(
+  Type.Object({ checks: Type.Array(Type.Object({ name: text, state: text, says: text, todo: maybe(text) })) }),
 );
 
 export type TokenAnswer = { token: string; expiresAtMs: number };

@@ -49,6 +49,13 @@ export const parseDuration =
     return ms;
   };
 
+/** '500M', '2G', '10GiB': powers of 1024. @returns bytes */
+export function parseSize(text: string): number {
+  const [, n, unit = ''] = /^(\d{1,6})([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
+  if (n === undefined) throw bad('a size such as 500M or 2G');
+  return Number(n) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
+}
+
 export type Listen = { host: string; port: number };
 
 /** 'HOST:PORT', ':PORT' (all interfaces), '[::1]:PORT'. Port 0: the system chooses one. */

@@ -4,6 +4,7 @@ import { addCancel, addRetry } from './cancel.ts';
 import { addCheck } from './check.ts';
 import { type CliDeps, sayError, withDefaults } from './cli.ts';
 import { addDeliveries } from './deliveries.ts';
+import { addDoctor } from './doctor.ts';
 import { Exit, exitCodeOf, exitCodes } from './exit.ts';
 import { bold, cyan, environmentHelp, groups } from './help.ts';
 import { addLogs } from './logs.ts';
@@ -61,6 +62,7 @@ export function createProgram(deps: CliDeps): Command {
   addDrain(program, cli);
   addRevoke(program, cli);
   addDeliveries(program, cli);
+  addDoctor(program, cli);
   program.commandsGroup(groups.configuration);
   addCheck(program, cli);
   addWebhook(program, cli);

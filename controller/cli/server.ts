@@ -2,7 +2,18 @@ import { type Command, Option } from 'commander';
 import type { Problem } from '../../protocol/job.ts';
 import { usage } from './exit.ts';
 import { examples } from './help.ts';
-import { asIs, type Listen, parseListen, parseName, parseNames, parseRepo, parseUrl, parseWhole, several } from './parse.ts';
+import {
+  asIs,
+  type Listen,
+  parseListen,
+  parseName,
+  parseNames,
+  parseRepo,
+  parseSize,
+  parseUrl,
+  parseWhole,
+  several,
+} from './parse.ts';
 import { defaultData, parseUrls } from './settings.ts';
 import type { Env } from './terminal.ts';
 
@@ -35,11 +46,19 @@ export type ServerOptions = {
   resultsPrefix: string;
   pathStrategy: 'legacy' | 'single' | 'explicit';
   defaultRepo?: { org: string; repo: string };
+  /** Where agents reach NATS; absent: where the controller does, under the name by which they reached that. */
+  agentsNats?: string;
+  /** With a token that reads `/metrics` and nothing else. */
+  metricsTokenFile?: string;
+  /** Free space of a disk below which nothing new is accepted; absent: 1 GiB or 5 %. */
+  leastFree?: number;
   /** Names under which the farm answers, beside that of `listen`. */
   hosts: string[];
   logLevel: LogLevel;
 };
 export type UpOptions = ServerOptions & {
+  /** Where the embedded NATS server listens; absent: on loopback, so that only agents of this machine reach it. */
+  natsListen?: Listen;
   /** How many agents to start beside the controller. */
   agents: number;
   executor: Executor;
@@ -131,7 +150,10 @@ const serverOptions = (command: Command): Command =>
     .optionsGroup('NATS:')
     .option('--nats <url>', 'a NATS server that is there already (default: one is started)')
     .option('--nats-dir <dir>', "the keys for it, as 'thresh nats-config' writes them")
+    .option('--agents-nats <url>', 'where agents reach NATS, when not under the name by which they reach the farm')
     .optionsGroup('Options:')
+    .option('--metrics-token-file <file>', 'a token with which /metrics can be read, and nothing else (default: only the admin)')
+    .option('--least-free <size>', 'free disk below which nothing new is accepted: 500M, 2G (default: 1 GiB or 5 %)', parseSize)
     .addOption(logLevel());
 
 const server = <T extends ParsedServer>({ webhookSecretFile, host, ...rest }: T) => ({
@@ -144,9 +166,13 @@ export function addUp(parent: Command, actions: Actions): void {
   const command = parent
     .command('up')
     .description('run a whole farm on this machine: controller, NATS, agents')
-    .action((o: ParsedServer & Pick<UpOptions, 'agents' | 'executor' | 'slots'>) => actions.up(server(o)));
+    .action((o: ParsedServer & Pick<UpOptions, 'agents' | 'executor' | 'slots' | 'natsListen'>) => actions.up(server(o)));
   serverOptions(command);
-  command.optionsGroup('Agents:').option('--agents <n>', 'agents to start beside it', parseWhole(0, 100), 1);
+  command
+    .optionsGroup('NATS:')
+    .option('--nats-listen <host:port>', 'lets agents of other machines in (default: this machine only)', parseListen)
+    .optionsGroup('Agents:')
+    .option('--agents <n>', 'agents to start beside it', parseWhole(0, 100), 1);
   slots(command);
   examples(
     command,
@@ -156,7 +182,10 @@ export function addUp(parent: Command, actions: Actions): void {
         'thresh up --jobs ./jobs --webhook-secret-file hook.secret --host ci.example.org',
         'with webhooks, behind a proxy that is called so',
       ],
-      ['thresh up --agents 0', 'agents are on other machines (thresh agent)'],
+      [
+        'thresh up --listen :8787 --nats-listen :4222 --host ci.example.org',
+        "agents of other machines may join ('thresh agents token' says how)",
+      ],
     ],
     'It needs nats-server to be installed. The first start makes an admin token, .thresh/admin.token, which the\n' +
       'commands in the same directory use by themselves. Ctrl-C ends all of it; nothing is lost.',

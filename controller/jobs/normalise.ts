@@ -28,6 +28,7 @@ export function normaliseJob(raw: RawJob, at: { type: DefinedType; repo?: string
     ...optional('group', raw.job_queue_name),
     priority: raw.priority ?? 'normal',
     workspace: raw.workspace ?? 'local',
+    ...optional('lost', raw.lost),
     ...optional('trust', raw.trust),
     alwaysRun: alwaysRun(raw, type),
     ...optional('runIfChanged', trigger.run_if_changed),
@@ -98,6 +99,7 @@ function step(raw: RawJob, s: RawStep): Step {
     retries: s.retries ?? 0,
     queue: s.queue ?? raw.queue ?? 'default',
     ...optional('workdir', s.workdir),
+    ...optional('onLeaseLoss', s.on_lease_loss),
   };
 }
 

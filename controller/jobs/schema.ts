@@ -56,6 +56,7 @@ export const RawStep = Type.Object(
     retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 10 })),
     queue: Type.Optional(token(64)),
     workdir: Type.Optional(text),
+    on_lease_loss: Type.Optional(oneOf('stop')),
   },
   closed,
 );
@@ -107,6 +108,7 @@ export const RawJob = Type.Object({
   queue: Type.Optional(token(64)),
   priority: Type.Optional(oneOf('high', 'normal', 'low')),
   workspace: Type.Optional(oneOf('local', 'shared')),
+  lost: Type.Optional(oneOf('step', 'round', 'fail')),
   trust: Type.Optional(oneOf('members', 'all')),
   timeout: Type.Optional(Type.Unknown()),
   env: Type.Optional(Type.Unknown()),

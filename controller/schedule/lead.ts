@@ -34,7 +34,7 @@ import { type Answer, Parked } from './parked.ts';
 import { Waiting } from './waiting.ts';
 
 /** Moments at which a test may end the process; see `LeadDeps.probe`. */
-export type Probe = 'verdict-stored' | 'assigned-stored';
+export type Probe = 'verdict-stored' | 'assigned-stored' | 'snapshot-stored' | 'checkpoint-stored';
 
 export type LeadDeps = {
   term: number;
@@ -178,7 +178,8 @@ export class Lead {
     const first = farm.seq + 1;
     for (const id of [...farm.runs.keys()]) {
       const run = farm.runs.get(id);
-      if (run) void this.#deciding.commit({ type: 'snapshot', run });
+      if (run)
+        void this.#deciding.commit({ type: 'snapshot', run }).then((stored) => stored && this.#deps.probe?.('snapshot-stored'));
       await this.#deciding.room();
     }
     const stored = await this.#deciding.commit({
@@ -191,6 +192,7 @@ export class Lead {
       pulls: [...farm.pulls],
       config: farm.config,
     });
+    if (stored) this.#deps.probe?.('checkpoint-stored');
     if (stored) await this.#deps.purge(first, this.#deps.confirmed.farm.positions.notices);
     return first;
   }
@@ -458,7 +460,14 @@ export class Lead {
       if (!heard || heard.draining || agent.state === 'revoked' || !this.#liveness.isLive(agent.id, nowMs)) continue;
       const free = heard.slots - heard.zombies - this.#holdings.count(agent.id);
       if (free > 0)
-        takers.push({ agent: agent.id, queues: agent.queues, trust: agent.trust, homeOnly: agent.state !== 'serving', free });
+        takers.push({
+          agent: agent.id,
+          queues: agent.queues,
+          trust: agent.trust,
+          shared: agent.shared ?? false,
+          homeOnly: agent.state !== 'serving',
+          free,
+        });
     }
     return takers;
   }

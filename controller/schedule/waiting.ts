@@ -6,7 +6,7 @@ import { hasEnded, type Run } from '../../protocol/run.ts';
 export type Ready = { run: string; step: string };
 
 /** What of an agent decides which tasks it can take. */
-export type Taker = { agent: string; queues: readonly string[]; trust: 'trusted' | 'any'; homeOnly: boolean };
+export type Taker = { agent: string; queues: readonly string[]; trust: 'trusted' | 'any'; shared: boolean; homeOnly: boolean };
 
 type Item = Ready & { rank: number; lane: string };
 
@@ -18,7 +18,7 @@ const ranks: Record<Priority, number> = { high: 0, normal: 1, low: 2 };
  */
 export class Waiting {
   readonly #lanes = new Map<string, TinyQueue<Item>>();
-  /** Lanes of runs that have not started and whose job has a limit, by queue and trust. */
+  /** Lanes of runs that have not started and whose job has a limit, by queue, trust and workspace. */
   readonly #limited = new Map<string, Set<string>>();
   /** The lane in which each ready step stands now; entries of other lanes are stale. */
   readonly #placed = new Map<string, Map<string, string>>();
@@ -59,8 +59,10 @@ export class Waiting {
       for (const trust of taker.trust === 'any' ? ['trusted', 'untrusted'] : ['trusted']) {
         consider(`home ${queue} ${trust} ${taker.agent}`);
         if (taker.homeOnly) continue;
-        consider(`free ${queue} ${trust}`);
-        for (const lane of this.#limited.get(`${queue} ${trust}`) ?? []) if (this.#hasRoom(lane)) consider(lane);
+        for (const storage of taker.shared ? ['local', 'shared'] : ['local']) {
+          consider(`free ${queue} ${trust} ${storage}`);
+          for (const lane of this.#limited.get(`${queue} ${trust} ${storage}`) ?? []) if (this.#hasRoom(lane)) consider(lane);
+        }
       }
     }
     return best && { run: best.run, step: best.step };
@@ -113,8 +115,8 @@ function laneOf(run: Run, queue: string): Lane {
   const who = `${queue} ${run.trusted ? 'trusted' : 'untrusted'}`;
   if (run.workspace === 'local' && run.home !== undefined) return { name: `home ${who} ${run.home}` };
   if (run.state === 'queued' && run.maxConcurrency > 0)
-    return { name: `job ${who} ${run.job} ${run.maxConcurrency}`, limited: who };
-  return { name: `free ${who}` };
+    return { name: `job ${who} ${run.job} ${run.maxConcurrency} ${run.workspace}`, limited: `${who} ${run.workspace}` };
+  return { name: `free ${who} ${run.workspace}` };
 }
 
 /** Priority, then age. Run ids are equally long for centuries, so comparing them as text compares their ages. */

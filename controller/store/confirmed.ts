@@ -47,6 +47,9 @@ export async function follow({ js, jsm, log }: ConfirmedDeps): Promise<Confirmed
     for (const listener of listeners) listener({ record, seq: m.seq, changedRuns });
   };
 
+  /** Whether records were purged that come next here; what they ended would be open for ever in this fold. */
+  const lacksPurged = async () => (await jsm.streams.info('RUNS')).state.first_seq > folding.seq + 1;
+
   const reading = (async () => {
     while (!stopped) {
       try {
@@ -62,9 +65,14 @@ export async function follow({ js, jsm, log }: ConfirmedDeps): Promise<Confirmed
         });
         messages = await consumer.consume({ max_messages: 5_000 });
         if (stopped) break;
-        for await (const m of messages) hear(m);
+        for await (const m of messages) {
+          if (folding.seq > 0 && m.seq > folding.seq + 1 && (await lacksPurged())) break;
+          hear(m);
+        }
       } catch (error) {
         if (!stopped) log.warn({ err: error }, 'reading RUNS failed; trying again');
+      } finally {
+        await messages?.close();
       }
       if (!stopped) await new Promise((resolve) => setTimeout(resolve, 250));
     }

@@ -27,6 +27,7 @@ export function createRuns(input: TriggerInput, wanted: readonly Wanted[]): NewR
       trusted,
       priority: priority ?? job.priority,
       workspace: job.workspace,
+      ...(job.lost === undefined ? {} : { lost: job.lost }),
       maxConcurrency: job.maxConcurrency,
       ...(job.group === undefined ? {} : { group: job.group }),
       by,

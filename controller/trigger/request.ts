@@ -89,6 +89,7 @@ function retry(input: TriggerInput, { run: id }: RequestOf<'retry'>): Verdict {
     trusted: run.trusted,
     priority: run.priority,
     workspace: run.workspace,
+    ...(run.lost === undefined ? {} : { lost: run.lost }),
     maxConcurrency: run.maxConcurrency,
     ...(run.group === undefined ? {} : { group: run.group }),
     retryOf: id,

@@ -21,14 +21,18 @@ export type Component = keyof typeof components;
  */
 export function need(...wanted: Component[]): string | false {
   if (process.env.CI === 'true') return false;
-  const missing = wanted.filter((name) => !isOnPath(name));
+  const missing = wanted.filter((name) => findOnPath(name) === undefined);
   return missing.length > 0 && missing.map((name) => `needs ${name} (${components[name]})`).join('; ');
 }
 
-function isOnPath(name: Component): boolean {
+/** Where a program is; undefined: nowhere. */
+export function findOnPath(name: string): string | undefined {
   // Debian keeps daemons where only root looks.
   const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
-  return dirs.some((dir) => dir !== '' && isExecutable(join(dir, name)));
+  return dirs
+    .filter((dir) => dir !== '')
+    .map((dir) => join(dir, name))
+    .find(isExecutable);
 }
 
 function isExecutable(file: string): boolean {

@@ -49,12 +49,13 @@ type Dir = { handle: FileHandle; path: string };
 class TooMany extends Error {}
 
 async function walkDir(dir: Dir, above: string, depth: number, state: State): Promise<void> {
-  for (const name of await namesIn(dir, state)) {
+  for (const { name, isFile } of await entriesOf(dir, state)) {
     state.signal.throwIfAborted();
     // What is no UTF-8 is shown with replacement characters, and refused.
     const text = name.toString('utf8');
     const path = above + text;
     if (!Buffer.from(text).equals(name)) state.refuse(path, 'its name is no UTF-8');
+    else if (isFile && state.files >= state.limits.files) state.refuse(path, tooMany(state));
     else await lookAt(dir, name, path, depth, state);
   }
 }
@@ -96,23 +97,25 @@ function problemOf(found: Stats, { device, owner }: State): string | undefined {
   return undefined;
 }
 
+const tooMany = ({ limits }: Pick<State, 'limits'>): string => `there are more than ${limits.files} files`;
+
 function limitOf({ size }: Stats, { limits, files, bytes }: State): string | undefined {
-  if (files >= limits.files) return `there are more than ${limits.files} files`;
+  if (files >= limits.files) return tooMany({ limits });
   if (size > limits.fileBytes) return `it is larger than ${limits.fileBytes} bytes`;
   if (bytes + size > limits.totalBytes) return `all files together are larger than ${limits.totalBytes} bytes`;
   return undefined;
 }
 
 /** In order. As bytes: a name may be anything. */
-async function namesIn(dir: Dir, state: State): Promise<Buffer[]> {
-  const names: Buffer[] = [];
-  for await (const { name } of await opendir(selfPath(dir), { encoding: 'latin1' })) {
+async function entriesOf(dir: Dir, state: State): Promise<{ name: Buffer; isFile: boolean }[]> {
+  const found: { name: Buffer; isFile: boolean }[] = [];
+  for await (const entry of await opendir(selfPath(dir), { encoding: 'latin1', bufferSize: 1_000 })) {
     state.entries += 1;
     if (state.entries > state.limits.entries)
       throw new TooMany(`there are more than ${state.limits.entries} files and directories; the rest was not looked at`);
-    names.push(Buffer.from(name, 'latin1'));
+    found.push({ name: Buffer.from(entry.name, 'latin1'), isFile: entry.isFile() });
   }
-  return names.sort(Buffer.compare);
+  return found.sort((a, b) => Buffer.compare(a.name, b.name));
 }
 
 /** Linux finds an opened directory here, wherever it was moved to; elsewhere its path must do, and is compared after opening. */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { processExecutor } from '../../../agent/executor/process.ts';
 import { fileObjects } from '../../../controller/store/file-objects.ts';
 import type { ArtifactList, JUnitAnswer } from '../../../protocol/artifact.ts';
 import { quickTimes, type TestAgentOptions, TestFarm } from '../../support/farm.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 /** A farm whose agent runs real processes. @param steps of the one job, as YAML */
 async function farmWith(steps: string, agent: Partial<TestAgentOptions> = {}) {
@@ -82,9 +84,7 @@ echo out`,
     assert.equal((await fetched(farm, run.id, 'test/..%2f..%2fmanifest.json')).status, 404);
     const { files, ...totals } = await farm.api<JUnitAnswer>('GET', `/api/runs/${run.id}/junit`);
     assert.deepEqual(totals, { tests: 3, failures: 1, errors: 0, skipped: 1, timeS: 1.75 });
-    assert.deepEqual(files[0]?.failed, [
-      { kind: 'failure', name: 'bad', classname: 'c', message: '1 != 2', text: 'at line 7' },
-    ]);
+    assert.deepEqual(files[0]?.failed, [{ kind: 'failure', name: 'bad', classname: 'c', message: '1 != 2', text: 'at line 7' }]);
   };
   await look();
   await archived(farm, run.id);
@@ -152,9 +152,11 @@ mkdir dir; echo y > dir/file; chmod 000 dir`,
 });
 
 test('of 100,000 files as many as are allowed are stored, and the others counted', async () => {
+  await using dir = await tempDir('agent', { inMemory: true });
+  await chmod(dir.path, 0o711);
   await using farm = await farmWith(
     step('test', `cd "$ARTIFACTS"; for d in $(seq 100 199); do mkdir $d; (cd $d; touch $(seq 1000 1999)); done`),
-    { artifactLimits: { files: 1_000 } },
+    { artifactLimits: { files: 1_000 }, dataDir: join(dir.path, 'agent') },
   );
   const run = await farm.ended(await farm.run('job'), 30_000);
   assert.equal(run.state, 'passed', run.reason);
@@ -162,13 +164,20 @@ test('of 100,000 files as many as are allowed are stored, and the others counted
   assert.equal(list.files.length, 1_000);
   assert.equal(list.files.at(-1)?.path, '100/1999');
   assert.equal(list.refusedCount, 99_000);
-  assert.deepEqual([list.refused.length, list.refused[0]], [100, { step: 'test', path: '101/1000', why: 'there are more than 1000 files' }]);
+  assert.deepEqual(
+    [list.refused.length, list.refused[0]],
+    [100, { step: 'test', path: '101/1000', why: 'there are more than 1000 files' }],
+  );
   assert.match(run.at[0]?.attempts[0]?.message ?? '', /'101\/1000' was not stored: .*, and 98999 more were not stored/);
 });
 
 test('of several steps only the attempts that count are to be seen', async () => {
   await using farm = await farmWith(
-    step('flaky', `echo $THRESH_ATTEMPT > "$ARTIFACTS/attempt"; test -e again || { touch again; exit 1; }; echo flaky`, 'retries: 1') +
+    step(
+      'flaky',
+      `echo $THRESH_ATTEMPT > "$ARTIFACTS/attempt"; test -e again || { touch again; exit 1; }; echo flaky`,
+      'retries: 1',
+    ) +
       step('broken', `echo '{"a": 1}' > "$ARTIFACTS/metadata.json"; echo broken; exit 3`, 'needs: [flaky]') +
       step('never', `echo x > "$ARTIFACTS/x"`, 'needs: [broken]'),
   );
@@ -206,5 +215,8 @@ test('when no controller takes them the end says so, and the run passes', async 
   });
   const run = await farm.ended(await farm.run('job'));
   assert.equal(run.state, 'passed', run.reason);
-  assert.match(run.at[0]?.attempts[0]?.message ?? '', /artifacts were not stored: no controller has taken them: the cable is out/);
+  assert.match(
+    run.at[0]?.attempts[0]?.message ?? '',
+    /artifacts were not stored: no controller has taken them: the cable is out/,
+  );
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Farm, later } from '../../../protocol/farm.ts';
 import type { FarmRecord } from '../../../protocol/record.ts';
+import type { ProbeAt } from '../../support/controller-process.ts';
 import { quickTimes } from '../../support/farm.ts';
 import { type ControllerProcess, ProcessFarm } from '../../support/processes.ts';
 import { deliverAll } from '../../support/pushes.ts';
@@ -38,11 +39,11 @@ const shown = (farm: Farm) => ({
 const upTo = (records: Stored<FarmRecord>[], seq: number) => records.filter((r) => r.seq <= seq);
 
 /** A farm with 500 open runs of which 60 are at work, one is asked to end, and a queue that is paused. */
-async function busyFarm() {
+async function busyFarm(probe?: ProbeAt) {
   const farm = await ProcessFarm.start({ jobs: {}, times: quickTimes });
   try {
     await farm.putJobs({ 'jobs.yaml': jobs(farm.dir) });
-    const leader = await farm.startController('c1');
+    const leader = await farm.startController('c1', probe ? { probe } : {});
     await farm.leader();
     for (const name of ['a1', 'a2']) await farm.startAgent({ name, slots: 30 });
     await deliverAll(farm, pushes);
@@ -117,28 +118,27 @@ test('a reader of the purged stream sees the farm as it was, and the next leader
   await endsWell(farm, () => collected.records, pushes + 30);
 });
 
-test('a leader that dies half way through a checkpoint has lost nothing', async () => {
-  await using t = await busyFarm();
-  const { farm, nc } = t;
-  let { leader } = t;
-  await using collected = await collectRecords(nc);
-  for (const [i, snapshots] of [1, 400].entries()) {
-    const from = collected.records.length;
-    void leader.checkpoint().catch(() => {});
-    await farm.until(
-      'some snapshots are stored',
-      async () => collected.records.slice(from).filter((r) => r.value.type === 'snapshot').length >= snapshots,
-    );
-    await leader.kill();
-    leader = await successor(farm, `c${i + 2}`);
-    const all = await readRecords(nc);
-    const { seq } = all.at(-1) ?? { seq: 0 };
-    await farm.until('all is collected', async () => (collected.records.at(-1)?.seq ?? 0) >= seq);
-    assert.deepEqual(shown(foldAll(all)), shown(foldAll(upTo(collected.records, seq))));
-  }
-  await leader.checkpoint();
-  await endsWell(farm, () => collected.records, pushes);
-});
+const moments: ProbeAt[] = [
+  { point: 'snapshot-stored', nth: 200 },
+  { point: 'checkpoint-stored', nth: 1 },
+];
+
+for (const probe of moments)
+  test(`a leader that dies in the middle of a checkpoint has lost nothing (${probe.point})`, async () => {
+    await using t = await busyFarm(probe);
+    const { farm, leader, nc } = t;
+    await using collected = await collectRecords(nc);
+    await assert.rejects(leader.checkpoint());
+    assert.equal(await leader.exited, 'SIGKILL');
+    const dying = shown(foldAll(await readRecords(nc)));
+    const next = await successor(farm, 'c2');
+    const first = await next.checkpoint();
+    const left = await readRecords(nc);
+    assert.equal(left[0]?.seq, first);
+    const purged = shown(foldAll(left));
+    assert.deepEqual(purged, { ...dying, term: 2, leader: 'c2' });
+    await endsWell(farm, () => collected.records, pushes);
+  });
 
 async function successor(farm: ProcessFarm, id: string): Promise<ControllerProcess> {
   const controller = await farm.startController(id);

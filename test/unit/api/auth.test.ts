@@ -21,6 +21,7 @@ const routes: { method: 'GET' | 'POST'; url: string; payload?: object; token: 'a
   { method: 'POST', url: '/api/runs', payload: { job: 'unit' }, token: 'admin' },
   { method: 'GET', url: '/api/runs', token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}`, token: 'admin' },
+  { method: 'GET', url: `/api/runs/${runId}/waiting`, token: 'admin' },
   { method: 'POST', url: `/api/runs/${runId}/cancel`, payload: {}, token: 'admin' },
   { method: 'POST', url: `/api/runs/${runId}/retry`, token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}/steps/test/log`, token: 'admin' },

@@ -21,7 +21,9 @@ function sendAll(kinds: readonly ('read' | 'urgent' | 'patient')[]): { atMs: num
 
 test('no minute has more than 80 writes or 900 points, no hour more than 500 writes, whatever is sent', () => {
   const kinds = fc.array(fc.constantFrom('read' as const, 'read' as const, 'urgent' as const, 'patient' as const), {
+    minLength: 600,
     maxLength: 1_500,
+    size: 'max',
   });
   fc.assert(
     fc.property(kinds, (list) => {
