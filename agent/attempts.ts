@@ -283,6 +283,7 @@ export class Attempts {
         if (begun) return;
         begun = true;
         journal.addNotice(key, { v: 1, type: 'start', atMs: wallMs() });
+        this.#deps.log.info(key, 'a step has started');
         this.#deps.sendNotices(key);
       },
     });
@@ -294,7 +295,8 @@ export class Attempts {
 
   /** Before its end is told, which names what was stored; what is given back leaves nothing. */
   async #collect({ task, phase, artifacts, collecting, returned }: Live, { outcome }: StepEnd): Promise<Collected> {
-    if (artifacts === undefined || phase === 'revoked' || outcome === 'lost' || (returned !== undefined && outcome === 'stopped')) return {};
+    if (artifacts === undefined || phase === 'revoked' || outcome === 'lost' || (returned !== undefined && outcome === 'stopped'))
+      return {};
     const signal = AbortSignal.any([collecting.signal, this.#deps.stopping, AbortSignal.timeout(longestCollectingMs)]);
     return this.#deps.collect({ key: keyIn(task), token: task.token, dir: artifacts, signal });
   }
@@ -310,6 +312,7 @@ export class Attempts {
         ? { v: 1, type: 'end', atMs: wallMs(), outcome, ...how, logBytes, ...(manifest === undefined ? {} : { manifest }) }
         : { v: 1, type: 'return', atMs: wallMs(), reason: given, logBytes };
     journal.addNotice(keyIn(live.task), notice);
+    this.#deps.log.info({ ...keyIn(live.task), outcome, exitCode: end.exitCode, logBytes }, 'a step has ended');
     live.phase = 'ended';
     if (!live.spool) live.logStored = true;
     this.#changed();

@@ -1,17 +1,21 @@
 #!/usr/bin/env node
 import pino from 'pino';
 import { isFarmError, messageOf } from '../protocol/errors.ts';
+import { secretFields } from '../protocol/secret-fields.ts';
 import { startAgent } from './agent.ts';
 import { readConfig } from './config.ts';
 import { inUseExitCode, lockDataDir } from './lock.ts';
 
-// What this program writes is its user's alone; its directories can be passed, not listed: steps of another user work below them.
-process.umask(0o066);
+// Steps of another user read some of what this program writes. What is its alone is written with a mode of its own.
+process.umask(0o022);
 
 try {
   const { settings, executor, logLevel } = await readConfig(process.argv.slice(2));
   lockDataDir(settings.dataDir);
-  const log = pino({ level: logLevel, base: { agent: settings.name } }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    { level: logLevel, base: { agent: settings.name }, redact: [...secretFields] },
+    pino.destination({ dest: 2, sync: true }),
+  );
   if (executor.kind === 'process') log.warn('steps run as processes of this machine, without a container: trusted jobs only');
   const stopping = new AbortController();
   const stopped = new Promise<string>((resolve) => {

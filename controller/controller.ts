@@ -17,6 +17,7 @@ import { closeServer, makeServer } from './serve.ts';
 import { watchDisks } from './store/disk-watch.ts';
 import type { S3Settings } from './store/s3-objects.ts';
 import { runsWriter } from './store/writer.ts';
+import { tell } from './tell.ts';
 
 export type ControllerSettings = {
   /** This controller's name; the same after a restart. */
@@ -107,6 +108,7 @@ export async function startController(settings: ControllerSettings, deps: Contro
     wallMs,
   });
   confirmed.listen(metrics.folded);
+  confirmed.listen((folded) => elect.lead && tell(folded, log));
   const openWriter = (afterSeq: number) => runsWriter({ js, afterSeq, now, timeoutMs: appendTimeoutMs, count: metrics.appended });
   const report = reporting(replica, settings, deps);
   const lead = leading(replica, settings, deps, jobs.load, report);

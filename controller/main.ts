@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
+import { secretFields } from '../protocol/secret-fields.ts';
 import { runProgram } from './cli/program.ts';
 import type { Actions, AgentOptions, LogLevel } from './cli/server.ts';
 import { builtPage, controllerSettings, environment, natsLogin } from './config.ts';
@@ -21,7 +22,7 @@ process.umask(0o066);
 
 /** Servers log JSON on standard error, one line a fact; standard output is for what people asked for. */
 const logger = (level: LogLevel): Logger =>
-  pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
+  pino({ level, base: { pid: process.pid }, redact: [...secretFields] }, pino.destination({ dest: 2, sync: true }));
 
 const agentMain = fileURLToPath(new URL(`../agent/main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url));
 
@@ -90,6 +91,7 @@ async function runAgent({
   slots,
   executor,
   stepUser,
+  allowFileClone,
   logLevel,
 }: AgentOptions): Promise<void> {
   const args = urls.flatMap((url) => ['--url', url]);
@@ -101,6 +103,7 @@ async function runAgent({
     ...option('--step-user', stepUser),
   );
   args.push('--data', data, '--slots', String(slots), '--executor', executor, '--log-level', logLevel);
+  if (allowFileClone) args.push('--allow-file-clone');
   const env = token === undefined ? environment : { ...environment, THRESH_JOIN_TOKEN: token };
   const child = spawn(process.execPath, [agentMain, ...args], { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));

@@ -68,6 +68,7 @@ export async function startUp(o: UpOptions, deps: { log: Logger; agentCommand: r
         String(slots),
         '--log-level',
         logLevel,
+        ...(o.allowFileClone ? ['--allow-file-clone'] : []),
       ];
       agents.push(startAgentChild({ home, token, args, command: deps.agentCommand, log: log.child({ agent: name }) }));
     }

@@ -64,15 +64,15 @@ function Row({ delivery: { source, id, atMs, verdict } }: { delivery: DeliverySu
         <span class="quiet"> {source}</span>
         <div class="reason">{plain(verdict.reason)}</div>
       </td>
-      <td data-label="Change">
+      <td class="inline">
         {verdict.repo === undefined ? (
-          <span class="quiet">none</span>
+          <span class="quiet none">none</span>
         ) : (
           `${plain(verdict.repo)}${verdict.pull === undefined ? '' : `#${verdict.pull}`}`
         )}
       </td>
-      <td data-label="By">{plain(verdict.by)}</td>
-      <td data-label="When">
+      <td class="inline">{plain(verdict.by)}</td>
+      <td class="inline">
         <Ago atMs={atMs} />
       </td>
       <td class="number" data-label="Runs">

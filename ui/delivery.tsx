@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import type { DeliverySummary } from '../protocol/api.ts';
 import type { Rule } from '../protocol/record.ts';
 import { useAnswer } from './news.ts';
-import { Ago, Instead, Problem, RunLink, Title } from './parts.tsx';
+import { Ago, Fact, Instead, Problem, RunLink, Title } from './parts.tsx';
 import { State } from './state.tsx';
 import { count, plain } from './words.ts';
 
@@ -36,25 +36,19 @@ export function DeliveryPage({ source, id }: { source: string; id: string }) {
       {problem && <Problem text={problem} />}
       <p class="lead">{plain(verdict.reason)}</p>
       <dl class="facts">
-        <dt>Delivery</dt>
-        <dd>
+        <Fact name="By">{plain(verdict.by)}</Fact>
+        <Fact name="Decided">
+          <Ago atMs={atMs} />
+        </Fact>
+        <Fact name="Delivery">
           <code>
             {source}/{id}
           </code>
-        </dd>
-        <dt>By</dt>
-        <dd>{plain(verdict.by)}</dd>
-        <dt>Decided</dt>
-        <dd>
-          <Ago atMs={atMs} />
-        </dd>
+        </Fact>
         {verdict.config !== undefined && (
-          <>
-            <dt>Configuration</dt>
-            <dd>
-              <code title={verdict.config}>{verdict.config.slice(0, 12)}</code>
-            </dd>
-          </>
+          <Fact name="Configuration">
+            <code title={verdict.config}>{verdict.config.slice(0, 12)}</code>
+          </Fact>
         )}
       </dl>
       {verdict.creates.length > 0 && (
@@ -111,7 +105,7 @@ function Rules({ rules, elsewhere }: { rules: readonly Rule[]; elsewhere: boolea
                 {plain(rule.job)}
               </th>
               <td>
-                <State state={rule.runs ? 'runs' : 'nothing'} />
+                <State state={rule.runs ? 'runs' : 'no'} />
               </td>
               <td data-label="Why">{plain(rule.why)}</td>
             </tr>

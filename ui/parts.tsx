@@ -36,6 +36,14 @@ export function Instead({ problem }: { problem: string | undefined }) {
   return problem === undefined ? <Loading /> : <Problem text={problem} />;
 }
 
+/** One of the things that are known of something; stands in a `dl`. */
+export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
+  <div>
+    <dt>{name}</dt>
+    <dd>{children}</dd>
+  </div>
+);
+
 export const RunLink = ({ run, step, children }: { run: string; step?: string; children?: ComponentChildren }) => (
   <a href={`/runs/${run}${step === undefined ? '' : `?step=${encodeURIComponent(step)}`}`}>{children ?? run}</a>
 );

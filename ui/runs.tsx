@@ -173,14 +173,14 @@ function Row({ run }: { run: RunSummary }) {
         <span class="quiet"> {run.type}</span>
         {reason && <div class="reason">{reason}</div>}
       </td>
-      <td data-label="Change">
+      <td class="inline">
         <Change run={run} />
       </td>
-      <td data-label="By">{plain(run.by)}</td>
-      <td data-label="Created">
+      <td class="inline">{plain(run.by)}</td>
+      <td class="inline">
         <Ago atMs={run.createdAtMs} />
       </td>
-      <td class="number" data-label="Took">
+      <td class="number inline">
         <Took fromMs={run.startedAtMs} toMs={run.endedAtMs} />
       </td>
     </tr>
@@ -188,7 +188,7 @@ function Row({ run }: { run: RunSummary }) {
 }
 
 function Change({ run }: { run: RunSummary }) {
-  if (run.repo === undefined) return <span class="quiet">none</span>;
+  if (run.repo === undefined) return <span class="quiet none">none</span>;
   return (
     <>
       {plain(run.repo)}

@@ -29,6 +29,7 @@ const looks: Record<string, Look> = {
   // verdicts
   runs: { word: 'runs', shape: 'tick', tone: 'good' },
   nothing: { word: 'nothing', shape: 'hollow', tone: 'idle' },
+  no: { word: 'no', shape: 'hollow', tone: 'idle' },
   done: { word: 'done', shape: 'tick', tone: 'good' },
   refused: { word: 'refused', shape: 'barred', tone: 'bad' },
   superseded: { word: 'superseded', shape: 'skip', tone: 'idle' },

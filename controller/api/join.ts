@@ -17,10 +17,22 @@ export const join: FastifyPluginCallback<JoinDeps> = (app, { ask, keys, natsUrlF
       checkProtocol(body.protocol);
       const queues = allowedQueues(body.queues, principal.grant);
       const nats = natsUrlForAgents(nameOf(request.headers.host ?? ''));
-      const { name: agent, publicKey, curveKey, executor, shared = false, host, version, protocol } = body;
+      const { name: agent, publicKey, curveKey, executor, shared, host, version, protocol } = body;
       const { trust } = principal.grant;
       const { verdict } = await ask(
-        { kind: 'join', agent, publicKey, curveKey, queues, trust, executor, shared, host, version, protocol },
+        {
+          kind: 'join',
+          agent,
+          publicKey,
+          curveKey,
+          queues,
+          trust,
+          executor,
+          ...(shared === undefined ? {} : { shared }),
+          host,
+          version,
+          protocol,
+        },
         { source: 'agent', by: agent },
       );
       if (!verdict)

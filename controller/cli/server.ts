@@ -64,6 +64,8 @@ export type UpOptions = ServerOptions & {
   executor: Executor;
   /** Of each agent. */
   slots: number;
+  /** Agents may clone from this machine's own files. */
+  allowFileClone?: boolean;
 };
 export type ControllerOptions = ServerOptions & { keyFile?: string };
 export type AgentOptions = {
@@ -80,6 +82,8 @@ export type AgentOptions = {
   executor: Executor;
   /** The user as whom steps run. */
   stepUser?: string;
+  /** It may clone from the machine's own files. */
+  allowFileClone?: boolean;
   logLevel: LogLevel;
 };
 export type NatsConfigOptions = { dir: string; data: string };
@@ -106,7 +110,10 @@ const executor = () =>
     .choices(['process', 'scripted'])
     .default('process');
 const slots = (command: Command) =>
-  command.option('--slots <n>', 'steps that an agent runs at the same time', parseWhole(1, 1_000), 2).addOption(executor());
+  command
+    .option('--slots <n>', 'steps that an agent runs at the same time', parseWhole(1, 1_000), 2)
+    .addOption(executor())
+    .option('--allow-file-clone', "sources may be cloned from this machine's own files (file://)");
 
 /** commander calls options by their last word; here a list has the name of many. */
 type ParsedServer = Omit<ServerOptions, 'webhookSecretFiles' | 'hosts'> & { webhookSecretFile?: string[]; host?: string[] };

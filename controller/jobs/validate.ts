@@ -25,6 +25,7 @@ export function validateJob(raw: unknown, type: DefinedType): { raw: RawJob } | 
     ...decorationFields.flatMap((f) =>
       checkDuration(raw.decoration_config?.[f], ['decoration_config', f], { minMs: f === 'timeout' ? 1_000 : 0 }),
     ),
+    ...whatIsLost(raw),
     ...whatItRuns(raw, type),
   ];
   return findings.length === 0 ? { raw } : { findings };
@@ -41,6 +42,11 @@ function unknownFields(raw: RawJob, type: DefinedType): Finding[] {
       message: `'${field}' is not a field of a job; ${hint(field, fieldsOf(RawJob))}`,
     }));
 }
+
+const whatIsLost = (raw: RawJob): Finding[] =>
+  raw.lost !== undefined && raw.workspace !== 'shared'
+    ? [{ path: ['lost'], on: 'key', message: "'lost' is about a shared workspace; say workspace: shared too, or remove it" }]
+    : [];
 
 function whatItRuns(raw: RawJob, type: DefinedType): Finding[] {
   if (raw.spec && raw.steps)

@@ -301,7 +301,11 @@ export class Lead {
     if (this.#holdings.any && nowMs - writer.provenAtMs > times.takeoverMs / 3 && writer.pending === 0)
       void this.#deciding.commit({ type: 'alive' });
     for (const agent of this.#deciding.farm.agents.values()) {
-      if (agent.state === 'revoked') continue;
+      if (agent.state === 'revoked') {
+        // Once more for what an earlier leader, or a run that had not heard of it, has left.
+        this.#giveAway(agent.id, wasRevoked(agent.id));
+        continue;
+      }
       if (agent.silentSinceMs === undefined && this.#liveness.isSilent(agent.id, nowMs))
         void this.#deciding.commit({ type: 'agent', agent: agent.id, silentSinceMs: wallMs() });
       if (this.#liveness.isLost(agent.id, nowMs))
@@ -361,7 +365,7 @@ export class Lead {
   }
 
   #agentChanged(agent: string, state: AgentState): void {
-    if (state === 'revoked') this.#giveAway(agent, `agent '${agent}' was revoked`);
+    if (state === 'revoked') this.#giveAway(agent, wasRevoked(agent));
   }
 
   /** Carries on what an earlier leader left undone for a run. */
@@ -439,7 +443,7 @@ export class Lead {
   async #assignAll(): Promise<void> {
     const takers = this.#takers();
     while (takers.length > 0 && this.#waiting.size > 0) {
-      takers.sort((a, b) => b.free - a.free);
+      takers.sort((a, b) => a.free - b.free);
       for (let i = takers.length - 1; i >= 0; i -= 1) {
         const taker = takers[i];
         if (!taker || this.#abort.signal.aborted) return;
@@ -510,6 +514,8 @@ export class Lead {
     }
   }
 }
+
+const wasRevoked = (agent: string): string => `agent '${agent}' was revoked`;
 
 /** The agents to which a stored record gives something to say at once. */
 function concerned({ record, changedRuns: [run] }: Folded): string[] {

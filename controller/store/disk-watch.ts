@@ -33,7 +33,7 @@ export type DiskWatch = {
 
 const gib = 1024 ** 3;
 const reopenAt = 1.25;
-const everyMs = 5_000;
+const everyMs = 2_000;
 
 /**
  * Watches free space, so that the farm stops accepting before its store is full: a nats-server whose disk is full hangs (2.9.10) or refuses

@@ -122,7 +122,7 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
         </p>
       )}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable with the keyboard */}
-      <div class="lines" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={`Log of ${step}`}>
+      <div class="lines" style={{ '--rows': Math.max(4, buffer.length) }} ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={`Log of ${step}`}>
         <div class="all" style={{ height: `${buffer.length * rowHeight}px`, '--digits': `${digits}ch` }}>
           <div class="drawn" style={{ transform: `translateY(${first * rowHeight}px)` }}>
             {rows.map((i) => {

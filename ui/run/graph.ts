@@ -5,13 +5,13 @@ export type Node = { name: string; x: number; y: number };
 export type Edge = { from: string; to: string; points: { x: number; y: number }[]; finally: boolean };
 export type Graph = { width: number; height: number; nodes: Node[]; edges: Edge[] };
 
-export const nodeSize = { width: 190, height: 54 } as const;
+export const nodeSize = { width: 178, height: 54 } as const;
 const margin = 6;
 
 /** Where each step of a run stands, in pixels; `x` and `y` are a node's upper left corner. */
 export function layOut(steps: readonly StepShape[]): Graph {
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: 'LR', nodesep: 18, ranksep: 46, marginx: margin, marginy: margin });
+  graph.setGraph({ rankdir: 'LR', nodesep: 16, ranksep: 40, marginx: margin, marginy: margin });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { name } of steps) graph.setNode(name, { ...nodeSize });
   const links = linksOf(steps);
@@ -25,10 +25,14 @@ export function layOut(steps: readonly StepShape[]): Graph {
       const { x, y } = graph.node(name) as { x: number; y: number };
       return { name, x: x - nodeSize.width / 2, y: y - nodeSize.height / 2 };
     }),
-    edges: links.map((link) => ({
-      ...link,
-      points: (graph.edge(link.from, link.to) as { points: { x: number; y: number }[] }).points,
-    })),
+    edges: links.map((link) => {
+      const [from, to] = [graph.node(link.from), graph.node(link.to)] as { x: number; y: number }[];
+      const { points } = graph.edge(link.from, link.to) as { points: Edge['points'] };
+      // It leaves and enters at the middle of a side; between, it goes where there is room.
+      const start = { x: (from?.x ?? 0) + nodeSize.width / 2, y: from?.y ?? 0 };
+      const end = { x: (to?.x ?? 0) - nodeSize.width / 2, y: to?.y ?? 0 };
+      return { ...link, points: [start, ...points.slice(2, -2), end] };
+    }),
   };
 }
 

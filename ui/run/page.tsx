@@ -1,9 +1,8 @@
-import type { ComponentChildren } from 'preact';
 import type { Waiting } from '../../protocol/api.ts';
 import { repoOf } from '../../protocol/change.ts';
 import { hasEnded, type Run } from '../../protocol/run.ts';
 import { useAnswer } from '../news.ts';
-import { Ago, Instead, Problem, RunLink, Title, Took } from '../parts.tsx';
+import { Ago, Fact, Instead, Problem, RunLink, Title, Took } from '../parts.tsx';
 import { query } from '../router.ts';
 import { State } from '../state.tsx';
 import { plain, shortSha } from '../words.ts';
@@ -76,13 +75,6 @@ const sentence = (text: string): string => {
   const t = plain(text);
   return `${t.charAt(0).toUpperCase()}${t.slice(1)}${/[.!?]$/.test(t) ? '' : '.'}`;
 };
-
-const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
-  <>
-    <dt>{name}</dt>
-    <dd>{children}</dd>
-  </>
-);
 
 function Facts({ run }: { run: Run }) {
   const { refs } = run;

@@ -2,7 +2,7 @@ import type { Waiting } from '../../protocol/api.ts';
 import { isOpen } from '../../protocol/attempt.ts';
 import { type Attempt, attemptOf, lastAttempt, type Run, type RunStep } from '../../protocol/run.ts';
 import { LogView } from '../log/view.tsx';
-import { Ago, Took } from '../parts.tsx';
+import { Ago, Fact, Took } from '../parts.tsx';
 import { query } from '../router.ts';
 import { Icon, State } from '../state.tsx';
 import { lookOf } from '../states.ts';
@@ -66,43 +66,27 @@ function AttemptFacts({ attempt: a }: { attempt: Attempt }) {
   return (
     <dl class="facts">
       {a.attempt > 1 && (
-        <>
-          <dt>Attempt</dt>
-          <dd>
-            {a.attempt}
-            {a.round > 1 && `, round ${a.round}`}: {lookOf(a.state).word}
-          </dd>
-        </>
+        <Fact name="Attempt">
+          {a.attempt}
+          {a.round > 1 && `, round ${a.round}`}: {lookOf(a.state).word}
+        </Fact>
       )}
-      <dt>Agent</dt>
-      <dd>{a.agent}</dd>
-      <dt>{a.startedAtMs === undefined ? 'Assigned' : 'Started'}</dt>
-      <dd>
+      <Fact name="Agent">{a.agent}</Fact>
+      <Fact name={a.startedAtMs === undefined ? 'Assigned' : 'Started'}>
         <Ago atMs={a.startedAtMs ?? a.assignedAtMs} />
-      </dd>
+      </Fact>
       {a.startedAtMs !== undefined && (
-        <>
-          <dt>Took</dt>
-          <dd>
-            <Took fromMs={a.startedAtMs} toMs={a.endedAtMs} />
-          </dd>
-        </>
+        <Fact name="Took">
+          <Took fromMs={a.startedAtMs} toMs={a.endedAtMs} />
+        </Fact>
       )}
       {a.exitCode !== undefined && (
-        <>
-          <dt>Exit code</dt>
-          <dd>
-            {a.exitCode}
-            {a.signal !== undefined && ` (${a.signal})`}
-          </dd>
-        </>
+        <Fact name="Exit code">
+          {a.exitCode}
+          {a.signal !== undefined && ` (${a.signal})`}
+        </Fact>
       )}
-      {a.message !== undefined && (
-        <>
-          <dt>Message</dt>
-          <dd>{plain(a.message)}</dd>
-        </>
-      )}
+      {a.message !== undefined && <Fact name="Message">{plain(a.message)}</Fact>}
     </dl>
   );
 }

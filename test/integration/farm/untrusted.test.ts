@@ -47,8 +47,12 @@ const playing = (): Executor => {
 };
 
 async function farmWith(text: string, executor: Executor, trust: 'any' | 'trusted' = 'any') {
-  const farm = await TestFarm.start({ jobs: { 'jobs.yaml': text }, secrets: { deploy: 'hush-hush' }, times: quickTimes });
+  await using stack = new AsyncDisposableStack();
+  const farm = stack.use(
+    await TestFarm.start({ jobs: { 'jobs.yaml': text }, secrets: { deploy: 'hush-hush' }, times: quickTimes }),
+  );
   await farm.addAgent({ name: 'a1', executor, trust });
+  stack.move();
   return farm;
 }
 

@@ -36,14 +36,18 @@ manual:
 `;
 
 async function farmWith(secret: string) {
-  const farm = await TestFarm.start({
-    jobs: { 'jobs.yaml': jobs },
-    secrets: { 'deploy-token': `${secret}\n` },
-    times: quickTimes,
-  });
+  await using stack = new AsyncDisposableStack();
+  const farm = stack.use(
+    await TestFarm.start({
+      jobs: { 'jobs.yaml': jobs },
+      secrets: { 'deploy-token': `${secret}\n` },
+      times: quickTimes,
+    }),
+  );
   // Steps of another user pass it.
   await chmod(farm.dir, 0o711);
   await farm.addAgent({ name: 'a1', executor: processExecutor() });
+  stack.move();
   return farm;
 }
 

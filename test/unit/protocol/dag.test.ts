@@ -95,7 +95,7 @@ describe('order', () => {
     s.assign('d');
     s.pass('d');
     assert.equal(s.run.state, 'failed');
-    assert.equal(s.run.reason, "step 'a' failed");
+    assert.equal(s.run.reason, "step 'a' failed: exit code 1");
   });
 
   test('a step with when: failure runs after a failure only, one with when: always in any case', () => {
@@ -124,7 +124,7 @@ describe('order', () => {
     s.assign('rescue');
     s.pass('rescue');
     assert.equal(s.run.state, 'errored');
-    assert.equal(s.run.reason, "step 'a' ended in an error");
+    assert.equal(s.run.reason, "step 'a' ended in an error: no such image");
     assert.equal(s.step('a')?.why, 'no such image');
   });
 
