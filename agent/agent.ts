@@ -1,15 +1,17 @@
 import { join as pathJoin } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import type { Logger } from 'pino';
 import type { Beat } from '../protocol/beat.ts';
-import { messageOf } from '../protocol/errors.ts';
-import { type JoinRequest, protocolRange } from '../protocol/join.ts';
+import { FarmError, messageOf } from '../protocol/errors.ts';
+import { type JoinAnswer, type JoinRequest, protocolRange } from '../protocol/join.ts';
 import type { Times } from '../protocol/times.ts';
 import { Attempts, reap } from './attempts.ts';
 import { startBeats } from './beats.ts';
 import { connectAgent, reconnects } from './connect.ts';
 import { freeBytes } from './disk.ts';
 import type { Executor } from './executor/executor.ts';
+import { Guard, heardFile } from './guard.ts';
 import { loadIdentity } from './identity.ts';
 import { readInbox } from './inbox.ts';
 import { join } from './join.ts';
@@ -22,13 +24,16 @@ import { startShipping } from './ship/ship.ts';
 import { openSpool } from './ship/spool.ts';
 import { Forgetting } from './workspace/forgetting.ts';
 import { localWorkspaces } from './workspace/local.ts';
+import { fenceMs, sharedWorkspaces } from './workspace/shared.ts';
 
 export type AgentSettings = {
   name: string;
   /** Controllers. */
   urls: string[];
-  /** A secret. */
+  /** A secret. Empty: it has joined before. */
   joinToken: string;
+  /** What it got when it joined before; taken where the join token is not, or there is none. A secret. */
+  agentToken?: string;
   dataDir: string;
   slots: number;
   /** Of the queues that the token allows; absent: all. */
@@ -38,6 +43,8 @@ export type AgentSettings = {
   version: string;
   /** As whom steps run, if not as the agent itself. */
   stepUser?: { uid: number; gid: number } | undefined;
+  /** Storage that several agents have mounted, for shared workspaces: an absolute path. */
+  sharedDir?: string | undefined;
   /** How long a step may go on after the agent was asked to stop, milliseconds; then it is given back. */
   graceMs: number;
   /** How long a step's files are offered to controllers of which none takes them, milliseconds; default 15 min. */
@@ -56,6 +63,8 @@ export type AgentDeps = {
   failed: (error: Error) => void;
   /** Ends an agent that has not joined yet. */
   signal?: AbortSignal;
+  /** Called when the farm has taken it in, before it serves. */
+  joined?: (answer: JoinAnswer) => Promise<void>;
 };
 
 export type Agent = {
@@ -65,6 +74,9 @@ export type Agent = {
   /** Ends at once, without telling anybody; steps are left to the next start. For tests that need a crash without one, use SIGKILL. */
   stop: () => Promise<void>;
 };
+
+/** What the watchdog looks at. */
+export const watchDirIn = (dataDir: string): string => pathJoin(dataDir, 'watch');
 
 /** How long a stopping agent waits for its last notices and logs to be stored, milliseconds. */
 const farewellMs = 15_000;
@@ -87,7 +99,11 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     log.warn({ lines: journal.unreadable }, 'lines of the journal could not be read: the last one of a crash, or a broken disk');
   for (const problem of workspaces.problems)
     log.warn({ reason: messageOf(problem) }, 'what is left of an old workspace could not be removed');
+  const shared =
+    settings.sharedDir === undefined ? undefined : sharedWorkspaces({ root: settings.sharedDir, owner: settings.stepUser });
+  const guard = new Guard(watchDirIn(dataDir));
   const killed = await reap({ executor, journal, log });
+  guard.keepOnly(journal.held().map(({ task }) => task));
 
   const request: JoinRequest = {
     name: settings.name,
@@ -95,22 +111,22 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     curveKey: identity.curve.getPublicKey(),
     ...(settings.queues ? { queues: settings.queues } : {}),
     executor: executor.kind,
+    shared: settings.sharedDir !== undefined,
     host: settings.host,
     version: settings.version,
     protocol: protocolRange,
   };
-  const {
-    agent: id,
-    nats,
-    token,
-  } = await join({
+  const joined = await join({
     fetch: deps.fetch,
     urls: settings.urls,
     joinToken: settings.joinToken,
+    ...(settings.agentToken === undefined ? {} : { agentToken: settings.agentToken }),
     request,
     log,
     signal: starting,
   });
+  const { agent: id, nats, token } = joined;
+  await deps.joined?.(joined);
   log.info({ agent: id, nats }, 'joined the farm');
   const login = { url: nats, seed: new TextDecoder().decode(identity.user.getSeed()), agent: id };
   const nc = await connectAgent(
@@ -152,7 +168,16 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     openWorkspace: async (task) => {
       const workspace = await workspaces.open(task.run, task.round);
       kept = await workspaces.list();
-      return { workspace: workspace.dir, ...(await workspace.attempt(task.step, task.attempt)) };
+      const own = await workspace.attempt(task.step, task.attempt);
+      if (task.workspace === 'local') return { workspace: workspace.dir, ...own };
+      if (!shared) throw new FarmError('SHARED_WORKSPACE', { id: workspace.id, detail: 'this agent has no shared storage' });
+      const { dir, marks, before } = await shared.open(task.run, task.round, task.step, task.attempt);
+      if (before === 'may be alive') await sleep(fenceMs, undefined, { signal: stopping.signal });
+      return { workspace: dir, ...own, marks };
+    },
+    guard,
+    leftWorkspace: ({ workspace, run, round, step, attempt }) => {
+      if (workspace === 'shared') void shared?.over(run, round, step, attempt);
     },
     openSecrets: (task) => openSecrets(task, identity.curve),
     openSpool: (task) => openSpool({ root: pathJoin(dataDir, 'spool'), key: task, maxBytes: task.maxLogBytes, now: wallMs }),
@@ -172,7 +197,10 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     changed: () => beats?.update(say()),
   });
   const forgetting = new Forgetting({
-    forget: (names) => workspaces.forget(...names),
+    forget: async (names) => {
+      if (shared) for (const name of names) await shared.forget(name);
+      await workspaces.forget(...names);
+    },
     isUsed: (name) => {
       const [run = '', round = ''] = name.split('.');
       return attempts.usesWorkspace(run, Number(round));
@@ -184,11 +212,13 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     },
   });
   let beats: ReturnType<typeof startBeats> | undefined;
+  await executor.prepare?.({ farm: [...settings.urls, nats], warn: (sentence) => log.warn(sentence) });
   await attempts.recover(killed);
   beats = startBeats({
     ...login,
     timeoutMs: times.beatTimeoutMs,
     beat: say(),
+    heardFile: pathJoin(watchDirIn(dataDir), heardFile),
     heed: (orders) => {
       try {
         attempts.heed(orders);

@@ -5,8 +5,9 @@ import { messageOf } from '../protocol/errors.ts';
 import type { Notice } from '../protocol/notice.ts';
 import { type AttemptKey, keyOf, type Task } from '../protocol/task.ts';
 import { stepEnvironment } from './environment.ts';
-import type { Executor, Started, StepEnd } from './executor/executor.ts';
-import type { Journal } from './journal.ts';
+import type { Executor, Handle, Started, StepEnd } from './executor/executor.ts';
+import type { Guard } from './guard.ts';
+import type { HeldAttempt, Journal } from './journal.ts';
 import type { Collect, Collected } from './ship/artifacts/collect.ts';
 import { createMask } from './ship/mask.ts';
 import type { Shipping } from './ship/ship.ts';
@@ -24,7 +25,11 @@ export type AttemptsDeps = {
   takesUntrusted: boolean;
   journal: Journal;
   /** The workspace of a run's round and two directories of this attempt's own, all absolute. */
-  openWorkspace: (task: Task) => Promise<{ workspace: string; scratch: string; artifacts: string }>;
+  openWorkspace: (task: Task) => Promise<{ workspace: string; scratch: string; artifacts: string; marks?: string }>;
+  /** For the watchdog. @param marks of a shared workspace */
+  guard: Pick<Guard, 'begun' | 'ended'>;
+  /** Nothing of the step is alive any more: who works in its workspace next need not wait. */
+  leftWorkspace: (task: Task) => void;
   openSecrets: (task: Task) => Record<string, string>;
   openSpool: (task: Task) => Promise<Spool>;
   /** Ships a spool to a controller until all of it is stored, or it is refused. */
@@ -61,13 +66,13 @@ type Live = {
 };
 
 /**
- * Kills what an earlier agent process left running: before anything else, as nobody may be there to tell it to.
+ * Kills what an earlier agent process left running and nobody can go on with: before anything else, as nobody may be there to tell it to.
  * @returns the attempts of which something was there
  */
 export async function reap({ executor, journal, log }: Pick<AttemptsDeps, 'executor' | 'journal' | 'log'>): Promise<Set<string>> {
   const killed = new Set<string>();
   for (const { task, handle, ended } of journal.held()) {
-    if (ended) continue;
+    if (ended || isAdoptable(executor, handle)) continue;
     const wasThere = handle !== undefined && (await executor.reap(handle));
     if (wasThere) killed.add(keyOf(task));
     log.warn(
@@ -146,7 +151,7 @@ export class Attempts {
     const live = newLive(task, 'starting');
     if (this.#draining) live.returned = this.#leaving;
     this.#live.set(keyOf(key), live);
-    live.over = this.#run(live);
+    live.over = this.#run(live, this.#execute(live));
     this.#changed();
   }
 
@@ -193,22 +198,66 @@ export class Attempts {
   }
 
   /**
-   * Tells the farm how each attempt of an earlier agent process ended.
-   * @param killed what of it was still there, as `reap` says
+   * Goes on with what outlived an earlier agent process, and tells the farm how its other attempts ended.
+   * @param killed what of them was still there, as `reap` says
    */
   async recover(killed: ReadonlySet<string>): Promise<void> {
-    const { agent, journal, openSpool, sendNotices } = this.#deps;
-    for (const { task, ended } of journal.held()) {
+    const { agent, executor, journal, log, openSpool, sendNotices } = this.#deps;
+    for (const held of journal.held()) {
+      const { task, handle, ended } = held;
       const key = keyIn(task);
+      if (!ended && (await this.#adopt(held))) continue;
       const live = newLive(task, 'ended');
       this.#live.set(keyOf(key), live);
       this.#ship(live, await openSpool(task));
       if (!ended) {
-        const how = killed.has(keyOf(key)) ? 'killed the step' : 'found nothing of the step';
+        const wasThere = handle && isAdoptable(executor, handle) ? await executor.reap(handle) : killed.has(keyOf(key));
+        const how = wasThere ? 'killed the step' : 'found nothing of the step';
         await this.#tellEnd(live, { outcome: 'lost', message: `agent '${agent}' was started again and ${how}` });
       }
       sendNotices(key);
     }
+    const swept = await executor.sweep?.(journal.held().flatMap(({ handle }) => handle ?? []));
+    if (swept) log.warn({ swept }, 'removed what steps of an earlier agent process have left');
+  }
+
+  /** @returns whether the step goes on */
+  async #adopt({ task, handle, stopping }: HeldAttempt): Promise<boolean> {
+    const { executor, guard, log, openSecrets, openSpool, openWorkspace, sendNotices } = this.#deps;
+    if (!executor.adopt || !handle || !isAdoptable(executor, handle)) return false;
+    const key = keyIn(task);
+    const { artifacts, marks, ...dirs } = await openWorkspace(task);
+    const spool = await openSpool(task);
+    try {
+      const mask = createMask(Object.values(openSecrets(task)));
+      // Its output comes again from the first byte on; masked, it begins with what the spool has.
+      let known = spool.total;
+      const keep = (masked: Buffer) => {
+        const fresh = masked.subarray(known);
+        known = Math.max(0, known - masked.length);
+        return spool.write(fresh);
+      };
+      const output = (bytes: Buffer) => keep(mask.push(bytes));
+      const started = await executor.adopt(handle, { key, spec: task.spec, env: {}, ...dirs, output, handle: () => {} });
+      if (started) {
+        log.info(key, 'going on with a step that an earlier agent process left running');
+        const live: Live = { ...newLive(task, stopping ? 'stopping' : 'running'), started, artifacts };
+        this.#live.set(keyOf(key), live);
+        this.#ship(live, spool);
+        guard.begun(task, handle, marks);
+        if (stopping) started.stop();
+        live.over = this.#run(
+          live,
+          this.#untilEnded(live, started, () => keep(mask.flush())),
+        );
+        sendNotices(key);
+        return true;
+      }
+    } catch (error) {
+      log.error({ err: error, ...key }, 'a step that an earlier agent process left running cannot be gone on with');
+    }
+    await spool.close();
+    return false;
   }
 
   /** All notices of an attempt are stored. */
@@ -230,9 +279,9 @@ export class Attempts {
     });
   }
 
-  async #run(live: Live): Promise<void> {
+  async #run(live: Live, ended: Promise<StepEnd>): Promise<void> {
     const { task } = live;
-    const end = await this.#execute(live).catch((error: unknown): StepEnd => ({ outcome: 'error', message: messageOf(error) }));
+    const end = await ended.catch((error: unknown): StepEnd => ({ outcome: 'error', message: messageOf(error) }));
     const collected = await this.#collect(live, end);
     if (live.phase === 'revoked') {
       await live.spool?.end();
@@ -261,7 +310,7 @@ export class Attempts {
         message: `the ${executor.kind} executor of agent '${this.#deps.agent}' takes trusted runs only`,
       };
     const secrets = this.#deps.openSecrets(task);
-    const { workspace, scratch, artifacts } = await this.#deps.openWorkspace(task);
+    const { workspace, scratch, artifacts, marks } = await this.#deps.openWorkspace(task);
     live.artifacts = artifacts;
     const spool = await this.#deps.openSpool(task);
     this.#ship(live, spool);
@@ -279,7 +328,8 @@ export class Attempts {
       artifacts,
       output: (bytes) => spool.write(mask.push(bytes)),
       handle: (handle) => {
-        journal.setHandle(key, handle);
+        journal.setHandle(key, handle, begun);
+        this.#deps.guard.begun(task, handle, marks);
         if (begun) return;
         begun = true;
         journal.addNotice(key, { v: 1, type: 'start', atMs: wallMs() });
@@ -288,8 +338,13 @@ export class Attempts {
       },
     });
     live.phase = 'running';
-    const end = await live.started.ended;
-    await spool.write(mask.flush());
+    return this.#untilEnded(live, live.started, () => spool.write(mask.flush()));
+  }
+
+  async #untilEnded({ task }: Live, started: Started, flush: () => Promise<void>): Promise<StepEnd> {
+    const end = this.#deps.guard.ended(keyIn(task), await started.ended);
+    this.#deps.leftWorkspace(task);
+    await flush();
     return end;
   }
 
@@ -345,6 +400,8 @@ export class Attempts {
   #forget(live: Live): void {
     const key = keyIn(live.task);
     if (!this.#live.delete(keyOf(key))) return;
+    const handle = this.#deps.journal.get(key)?.handle;
+    if (handle) void this.#deps.executor.release?.(handle);
     try {
       this.#deps.journal.done(key);
     } catch (error) {
@@ -360,6 +417,10 @@ export class Attempts {
     this.#deps.changed();
   }
 }
+
+/** Whether the executor may go on with it: a step that is not one of its own (git's, for a checkout) it kills. */
+const isAdoptable = (executor: Executor, handle: Handle | undefined): boolean =>
+  executor.adopt !== undefined && handle?.kind === executor.kind;
 
 const journalRetryMs = 1_000;
 

@@ -1,3 +1,4 @@
+import { openSync, writeSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Beat } from '../protocol/beat.ts';
@@ -10,12 +11,13 @@ import { connectAgent } from './connect.ts';
  * The thread that beats, with a connection of its own: whatever the agent's main thread is busy with, the leader hears that the node is alive.
  */
 
-type Start = { url: string; seed: string; agent: string; timeoutMs: number; beat: Beat };
+type Start = { url: string; seed: string; agent: string; timeoutMs: number; beat: Beat; heardFile?: string | undefined };
 
 async function main(): Promise<void> {
   const port = parentPort;
   if (!port) return;
-  const { url, seed, agent, timeoutMs, beat: first } = workerData as Start;
+  const { url, seed, agent, timeoutMs, beat: first, heardFile } = workerData as Start;
+  const keepHeard = heardFile === undefined ? () => {} : heardKeeper(heardFile);
   let beat = first;
   /** How many updates there were up to each beat that was said. */
   const numbers = new WeakMap<Beat, number>();
@@ -43,8 +45,11 @@ async function main(): Promise<void> {
       heed: (orders) => post({ type: 'orders', orders }),
       heard: (said) => post({ type: 'heard', n: numbers.get(said) ?? 0 }),
       ask: async (b) => {
+        const sentAt = process.hrtime.bigint();
         try {
-          return (await nc.request(beatSubject(agent), JSON.stringify(b), { timeout: timeoutMs })).json();
+          const answer = (await nc.request(beatSubject(agent), JSON.stringify(b), { timeout: timeoutMs })).json();
+          keepHeard(sentAt);
+          return answer;
         } catch {
           return 'no-answer';
         }
@@ -64,6 +69,21 @@ async function main(): Promise<void> {
   );
   await nc.close();
   port.close();
+}
+
+/** Overwrites one line in place: that works on a full disk too. */
+function heardKeeper(file: string): (sentAt: bigint) => void {
+  const fd = openSync(file, 'w', 0o600);
+  let last = 0n;
+  return (sentAt) => {
+    if (sentAt <= last) return;
+    last = sentAt;
+    try {
+      writeSync(fd, (sentAt / 1_000_000n).toString().padStart(20, '0'), 0);
+    } catch {
+      // The lease then seems older than it is, which errs on the safe side.
+    }
+  };
 }
 
 await main();

@@ -10,7 +10,7 @@ export type BeatDeps = {
   news: () => Promise<void>;
   /** Called with each answer whose term is not older than the highest seen. */
   heed: (orders: Orders) => void;
-  /** Any answer came to this beat: a leader has heard it. */
+  /** A leader has answered this beat. */
   heard: (beat: Beat) => void;
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
@@ -33,8 +33,8 @@ export async function keepBeating({ ask, say, news, heed, heard, sleep }: BeatDe
     const there = news();
     const answered = ask({ ...beat, term }).then(async (answer) => {
       if (!answers.Check(answer)) return sleep(retryMs, signal);
-      heard(beat);
       if (answer.type === 'again') return sleep(leastGapMs * 4, signal);
+      heard(beat);
       if (answer.term < term) return;
       term = answer.term;
       heed(answer);

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { Beat, Orders } from '../protocol/beat.ts';
 
 export type ToBeatThread = { type: 'beat'; beat: Beat; n: number } | { type: 'stop' };
-/** heard: an answer came to beat `n`, or to a later one. */
+/** heard: a leader has answered beat `n`. */
 export type FromBeatThread = { type: 'orders'; orders: Orders } | { type: 'heard'; n: number };
 
 export type Beats = {
@@ -20,6 +20,8 @@ export function startBeats(options: {
   agent: string;
   timeoutMs: number;
   beat: Beat;
+  /** Where to keep, for the watchdog, when the last answered beat was sent. */
+  heardFile?: string | undefined;
   heed: (orders: Orders) => void;
   failed: (error: Error) => void;
 }): Beats {

@@ -22,6 +22,7 @@ export async function connectAgent(
         reconnectJitter: 500,
         pingInterval: 5_000,
         maxPingOut: 2,
+        noAsyncTraces: true,
         ignoreAuthErrorAbort: true,
       });
     } catch (error) {

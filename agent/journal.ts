@@ -46,7 +46,8 @@ export type Journal = {
   has: (key: AttemptKey) => boolean;
   /** Before anything is done for the task. False: it is known already, and must not be started again. */
   accept: (task: Task) => boolean;
-  setHandle: (key: AttemptKey, handle: Handle) => boolean;
+  /** @param durable false: a notice is added right after it, which brings both to the disk at once */
+  setHandle: (key: AttemptKey, handle: Handle, durable?: boolean) => boolean;
   setStopping: (key: AttemptKey) => boolean;
   /** @returns its number, from 1 */
   addNotice: (key: AttemptKey, notice: Notice) => number;
@@ -120,7 +121,7 @@ export function openJournal(dir: string, now: () => number): Journal {
       change({ t: 'task', atMs: now(), task });
       return true;
     },
-    setHandle: (key, handle) => ifHeld(key, () => ({ t: 'handle', key: bare(key), handle })),
+    setHandle: (key, handle, durable) => ifHeld(key, () => ({ t: 'handle', key: bare(key), handle }), durable),
     setStopping: (key) => ifHeld(key, (held) => (held.stopping ? undefined : { t: 'stopping', key: bare(key) })),
     addNotice: (key, notice) => {
       ifHeld(key, () => ({ t: 'notice', key: bare(key), notice }));

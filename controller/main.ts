@@ -90,6 +90,8 @@ async function runAgent({
   queues,
   slots,
   executor,
+  policy,
+  defaultImage,
   stepUser,
   allowFileClone,
   logLevel,
@@ -100,9 +102,12 @@ async function runAgent({
     ...option('--token-file', tokenFile),
     ...option('--name', name),
     ...option('--queues', queues?.join(',')),
+    ...option('--policy', policy),
+    ...option('--default-image', defaultImage),
     ...option('--step-user', stepUser),
   );
-  args.push('--data', data, '--slots', String(slots), '--executor', executor, '--log-level', logLevel);
+  args.push(...option('--slots', slots?.toString()), ...option('--executor', executor));
+  args.push('--data', data, '--log-level', logLevel);
   if (allowFileClone) args.push('--allow-file-clone');
   const env = token === undefined ? environment : { ...environment, THRESH_JOIN_TOKEN: token };
   const child = spawn(process.execPath, [agentMain, ...args], { stdio: 'inherit', env });

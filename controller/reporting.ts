@@ -10,7 +10,7 @@ export type Reporting = {
   /** The controller's one client; absent without credentials. */
   github?: GitHub;
   /** The reporter of a term; undefined without credentials. */
-  forTerm: (lead: () => Pick<Lead, 'proven' | 'isProven'>) => Reporter | undefined;
+  forTerm: (lead: () => Pick<Lead, 'proven' | 'isProven' | 'reported'>) => Reporter | undefined;
   stop: () => void;
 };
 
@@ -46,6 +46,7 @@ export function reporting(replica: Replica, settings: ControllerSettings, deps: 
         proven: () => lead().proven(),
         isProven: () => lead().isProven(),
         findRun: async (id) => confirmed.farm.runs.get(id) ?? (await replica.archivedRun(id)),
+        settled: (run) => lead().reported(run),
         doubt: doubted.tell,
         times: defaultReportTimes,
         log,

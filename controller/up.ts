@@ -68,6 +68,8 @@ export async function startUp(o: UpOptions, deps: { log: Logger; agentCommand: r
         String(slots),
         '--log-level',
         logLevel,
+        ...(o.policy === undefined ? [] : ['--policy', resolve(o.policy)]),
+        ...(o.defaultImage === undefined ? [] : ['--default-image', o.defaultImage]),
         ...(o.allowFileClone ? ['--allow-file-clone'] : []),
       ];
       agents.push(startAgentChild({ home, token, args, command: deps.agentCommand, log: log.child({ agent: name }) }));

@@ -23,19 +23,31 @@ if (command === 'test') process.exitCode = test(rest);
 /** @returns {number} exit code */
 function test(files) {
   ensureServer('nats-server', ['nats-server']);
+  // Containers of a Docker Engine of the tests' own, with an image that is made of busybox.
+  ensureServer('dockerd', ['docker.io', 'iptables']);
+  ensureServer('busybox', ['busybox-static']);
   // An S3 server: Ceph's object gateway on a cluster in memory.
   ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
+  // A browser, and letters for it to draw.
+  ensureServer('chromium', ['chromium', 'fonts-dejavu-core']);
   if (files.length === 0) {
     for (const lint of [
       ['biome', 'check', '.'],
       ['tsc', '--noEmit'],
+      ['tsc', '--noEmit', '-p', 'ui'],
     ]) {
       say(lint.join(' '));
       if (inTree(lint) !== 0) return 1;
     }
   }
+  // Controllers under test serve the page as it is built.
+  if (files.length === 0 || files.some((file) => file.includes('browser'))) {
+    say('vite build ui');
+    if (inTree(['vite', 'build', 'ui', '--logLevel', 'warn']) !== 0) return 1;
+  }
   mkdirSync(join(root, 'coverage'), { recursive: true });
-  const globs = files.length > 0 ? files : ['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts'];
+  const globs =
+    files.length > 0 ? files : ['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts', 'test/browser/**/*.test.ts'];
   return inTree([
     'node',
     '--test',

@@ -68,6 +68,8 @@ export const errors = {
   NO_STEP_USER: (d: { name: string }) => `there is no user '${d.name}' to run steps as; create it, or name another`,
   NO_DOCKER: (d: { detail: string }) =>
     `the Docker Engine does not answer (${d.detail}); start it, say with DOCKER_HOST where it is, or choose another --executor`,
+  NFS_UNUSABLE: (d: { url: string; detail: string }) => `the shared storage ${d.url} cannot be used: ${d.detail}`,
+  SHARED_WORKSPACE: (d: { id: string; detail: string }) => `shared workspace ${d.id}: ${d.detail}`,
   BAD_WORKSPACE: (d: { id: string }) => `'${d.id}' does not name a workspace`,
   JOURNAL_BROKEN: (d: { file: string; detail: string }) =>
     `${d.file} cannot be written (${d.detail}), so this agent can take nothing new; free the disk and start it again`,

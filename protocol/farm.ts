@@ -11,6 +11,8 @@ export class Farm {
   /** Sequence of the last record folded; 0: none. */
   seq = 0;
   term = 0;
+  /** How many records of that term counted. */
+  nth = 0;
   leader = '';
   leaderUrl = '';
   positions: Positions = { deliveries: 0, notices: 0 };
@@ -28,14 +30,26 @@ export class Farm {
   /** Runs that a verdict asked to cancel and whose own record does not say so yet. Derived. */
   readonly cancelAsked = new Set<string>();
 
-  /** Folds one record. @returns the ids of the runs that it changed */
+  /**
+   * Whether a record that is stored next says anything. Not: one of a leader whose term is over, and one before which another of its own term is
+   * missing. Every reader of the stream sees the same ones.
+   */
+  counts(record: FarmRecord): boolean {
+    if (this.seq === 0 || record.term > this.term) return true;
+    return record.term === this.term && record.type !== 'leader' && (record.nth === undefined || record.nth === this.nth + 1);
+  }
+
+  /** Folds one record, which may not count. @returns the ids of the runs that it changed */
   fold(record: FarmRecord, seq: number): string[] {
+    const counts = this.counts(record);
     this.seq = seq;
+    if (!counts) return [];
+    this.nth = record.nth ?? (record.term > this.term ? 1 : this.nth + 1);
+    this.term = record.term;
     this.level = Math.max(this.level, record.v);
     if (record.v > recordVersion) return [];
     switch (record.type) {
       case 'leader':
-        this.term = record.term;
         this.leader = record.id;
         this.leaderUrl = record.url;
         return [];
@@ -88,7 +102,6 @@ export class Farm {
             : { hash: record.hash, loadedAtMs: record.atMs, jobs: record.jobs, problems: [] };
         return [];
       case 'checkpoint':
-        this.term = record.term;
         this.leader = record.leader;
         this.leaderUrl = record.leaderUrl ?? this.leaderUrl;
         this.positions = record.positions;
@@ -112,6 +125,7 @@ export class Farm {
     const farm = new Farm();
     farm.seq = this.seq;
     farm.term = this.term;
+    farm.nth = this.nth;
     farm.leader = this.leader;
     farm.leaderUrl = this.leaderUrl;
     farm.positions = this.positions;

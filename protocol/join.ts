@@ -3,7 +3,11 @@ import { type Static, Type } from 'typebox';
 /** The protocol levels that this program speaks as an agent. */
 export const protocolRange = { min: 1, max: 1 } as const;
 
-/** `POST /api/agents/join`, with `Authorization: Bearer <join token>`. */
+/**
+ * `POST /api/agents/join`, with `Authorization: Bearer <join token>`. An agent that has joined before may send its own token instead, and its
+ * name in this header: then it is taken in again with the keys, the trust and at most the queues that it had.
+ */
+export const againHeader = 'x-thresh-agent';
 export const JoinRequest = Type.Object({
   name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,48}$', description: 'How the agent wants to be called; its id' }),
   publicKey: Type.String({ pattern: '^U[A-Z2-7]{55}$' }),

@@ -66,9 +66,19 @@ export type PullState = {
   waiting?: { source: string; id: string; seq: number };
 };
 
-type Base = { v: number; term: number; atMs: number };
+type Base = {
+  v: number;
+  term: number;
+  /** The place among the records of its term, from 1 on: only in this order do they count. Absent: the next one. */
+  nth?: number;
+  atMs: number;
+};
 
-/** A message of `RUNS`. Written by the leader only, each on condition of the whole stream's sequence. */
+/**
+ * A message of `RUNS`. Written by the leader only, each on condition of the whole stream's sequence. A leader sends many before the first is
+ * acknowledged, so the condition alone does not keep out one of the past: when his first is refused, a later one may expect just the sequence at
+ * which his successor stands. So a record counts only if it is the next of the newest term; see `Farm.counts`.
+ */
 export type FarmRecord =
   | (Base & { type: 'leader'; id: string; url: string })
   | (Base & { type: 'alive' })

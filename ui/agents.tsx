@@ -103,7 +103,12 @@ const texts: Record<Change, { title: (agent: string) => string; text: string; co
     confirm: 'Drain',
     said: 'gets nothing new and finishes what it has.',
   },
-  serving: { title: (agent) => `Let ${agent} serve again?`, text: 'It gets work again.', confirm: 'Serve again', said: 'serves again.' },
+  serving: {
+    title: (agent) => `Let ${agent} serve again?`,
+    text: 'It gets work again.',
+    confirm: 'Serve again',
+    said: 'serves again.',
+  },
   revoked: {
     title: (agent) => `Revoke ${agent}?`,
     text: 'It is shut out at once: it loses what it runs and cannot come back with its keys. To take a machine away in peace, drain it.',

@@ -54,7 +54,7 @@ function Frame() {
   };
   return (
     <>
-      <a class="skip" href="#main" onClick={skip}>
+      <a class="skip" href="#main">
         To the content
       </a>
       <header class="top">
@@ -84,11 +84,6 @@ function Frame() {
       <Said />
     </>
   );
-}
-
-function skip(event: Event): void {
-  event.preventDefault();
-  document.getElementById('main')?.focus();
 }
 
 function pageOf([section, first, second, ...rest]: readonly string[]): ComponentChild {

@@ -45,7 +45,9 @@ export function DeliveriesPage() {
       )}
       <nav class="pager" aria-label="Older and newer deliveries">
         {before && <a href="/deliveries">Newest deliveries</a>}
-        {last && <a href={withQuery('/deliveries', new URLSearchParams(), { before: `${last.source}/${last.id}` })}>Older deliveries</a>}
+        {last && (
+          <a href={withQuery('/deliveries', new URLSearchParams(), { before: `${last.source}/${last.id}` })}>Older deliveries</a>
+        )}
       </nav>
     </>
   );

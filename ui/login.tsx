@@ -62,8 +62,8 @@ export function LoginPage() {
         </button>
       </form>
       <p class="quiet">
-        The token is in the file <code>admin.token</code> of the farm’s data directory. Or run <code>thresh login</code> and open the
-        link that it prints.
+        The token is in the file <code>admin.token</code> of the farm’s data directory. Or run <code>thresh login</code> and open
+        the link that it prints.
       </p>
     </main>
   );

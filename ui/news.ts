@@ -44,7 +44,10 @@ const againMs = 500;
  * @param turn asks again when it changes, and shows what it has meanwhile
  */
 export function useAnswer<T>(path: string | undefined, kinds: readonly FarmNews['type'][], turn: unknown = undefined): Answer<T> {
-  const [state, setState] = useState<{ path: string | undefined; data?: T; problem?: string; status: number }>({ path, status: 0 });
+  const [state, setState] = useState<{ path: string | undefined; data?: T; problem?: string; status: number }>({
+    path,
+    status: 0,
+  });
   const asking = useRef<{ ask: () => void } | undefined>(undefined);
 
   useEffect(() => {
@@ -76,7 +79,7 @@ export function useAnswer<T>(path: string | undefined, kinds: readonly FarmNews[
       asking.current = undefined;
     };
   }, [path]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `turn` asks again; at first the effect above has asked
+  // `turn` asks again; at first the effect above has asked.
   useEffect(() => asking.current?.ask(), [turn]);
   useNews((news) => {
     if (news.type === 'resync' || kinds.includes(news.type)) asking.current?.ask();

@@ -61,13 +61,16 @@ function useRuns(filter: RunsFilter): Page {
   const heard = useRef<Extract<FarmNews, { type: 'run' }>[]>([]);
   const [turn, setTurn] = useState(0);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `turn` asks again
+  // `turn` asks again.
   useEffect(() => {
     const gone = new AbortController();
     heard.current = [];
     get<{ runs: RunSummary[]; before?: string }>(path, gone.signal).then(
       ({ runs, before }) =>
-        setPage({ path, ...heard.current.reduce<RunsList>((p, { run }) => withNews(p, run, filter, pageSize), { runs, before }) }),
+        setPage({
+          path,
+          ...heard.current.reduce<RunsList>((p, { run }) => withNews(p, run, filter, pageSize), { runs, before }),
+        }),
       (error) => {
         if (!gone.signal.aborted) setPage((p) => ({ ...(p.path === path ? p : { path }), problem: messageOf(error) }));
       },
@@ -104,7 +107,7 @@ function Filters({ filter, runs }: { filter: RunsFilter; runs: readonly RunSumma
     </label>
   );
   return (
-    <form class="filters" role="search" aria-label="Filter runs" onSubmit={(e) => e.preventDefault()}>
+    <form class="filters" aria-label="Filter runs" onSubmit={(e) => e.preventDefault()}>
       <label class="field">
         <span>State</span>
         <select value={filter.state ?? ''} onChange={(e) => set({ state: e.currentTarget.value })}>

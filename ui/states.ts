@@ -1,7 +1,20 @@
 /** How a state looks: a word, a shape and a tone, so that none of them alone has to tell. */
 export type Look = { word: string; shape: Shape; tone: Tone };
 export type Tone = 'good' | 'bad' | 'warn' | 'busy' | 'idle';
-export type Shape = 'tick' | 'cross' | 'alarm' | 'barred' | 'skip' | 'spin' | 'clock' | 'hollow' | 'stop' | 'lost' | 'back' | 'dot' | 'pause';
+export type Shape =
+  | 'tick'
+  | 'cross'
+  | 'alarm'
+  | 'barred'
+  | 'skip'
+  | 'spin'
+  | 'clock'
+  | 'hollow'
+  | 'stop'
+  | 'lost'
+  | 'back'
+  | 'dot'
+  | 'pause';
 
 const looks: Record<string, Look> = {
   // runs, steps, attempts

@@ -21,7 +21,8 @@ export function duration(ms: number): string {
 }
 
 /** The same for what still goes on: whole seconds, so that it ticks evenly. */
-export const running = (ms: number): string => duration(Math.max(1_000, Math.floor(Math.max(0, ms) / 1_000) * 1_000)).replace('.0 ', ' ');
+export const running = (ms: number): string =>
+  duration(Math.max(1_000, Math.floor(Math.max(0, ms) / 1_000) * 1_000)).replace('.0 ', ' ');
 
 /** '12 s ago', '5 m ago': one unit. A moment in the future (clocks differ) is 'now'. */
 export function ago(atMs: number, nowMs: number): string {

@@ -9,6 +9,7 @@ import { defaultCapabilities, type NodePolicy } from './policy.ts';
 /** Where a step finds its workspace, and the farm's script. */
 export const workspaceAt = '/workspace';
 export const scriptAt = '/thresh/script';
+export const artifactsAt = '/thresh/artifacts';
 
 /** Labels by which an agent knows its containers again. */
 export const labels = { owner: 'thresh.owner', attempt: 'thresh.attempt' } as const;
@@ -35,6 +36,8 @@ export type ContainerFacts = {
   env: Record<string, string>;
   /** On the host. */
   workspace: string;
+  /** On the host: where the step's own files go. */
+  artifacts?: string | undefined;
   /** The step's directory, relative to the workspace; '' is the workspace. */
   workdir: string;
   /** On the host; present when the step has a script. */
@@ -57,8 +60,8 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
     Labels: { [labels.owner]: owner, [labels.attempt]: keyOf(key) },
     Image: facts.image,
     ...program.run,
-    Env: Object.entries({ CI: 'true', ...facts.env, THRESH_ATTEMPT: keyOf(key), ...program.env }).map(
-      ([name, value]) => `${name}=${value}`,
+    Env: Object.entries({ ...baseEnv, ...facts.env, THRESH_ATTEMPT: keyOf(key), ...program.env }).map(
+      ([name, value]) => `${name}=${value === facts.artifacts ? artifactsAt : value}`,
     ),
     WorkingDir: facts.workdir === '' ? workspaceAt : `${workspaceAt}/${facts.workdir}`,
     ...(user === undefined ? {} : { User: user }),
@@ -74,6 +77,7 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
       Mounts: [
         { Type: 'bind', Source: facts.workspace, Target: workspaceAt },
         ...(facts.scriptFile === undefined ? [] : [bind(facts.scriptFile, scriptAt, true)]),
+        ...(facts.artifacts === undefined ? [] : [bind(facts.artifacts, artifactsAt, false)]),
         ...(spec.hostPaths ?? []).map((h) => bind(h.path, h.mount, h.readOnly)),
       ],
       PidsLimit: pids ?? defaultPids,
@@ -90,6 +94,9 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
     },
   };
 }
+
+/** The source was checked out by another user than most containers run as, and git reads no such tree unless it is told that it may. */
+const baseEnv = { CI: 'true', GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
 
 const bind = (Source: string, Target: string, ReadOnly: boolean): Docker.MountSettings => ({
   Type: 'bind',

@@ -127,9 +127,27 @@ export async function takeFromLog(step: Watched, follow: boolean): Promise<numbe
   return at;
 }
 
-/** As a stream in both cases: dockerode would read all of it into memory when it is not to follow, which it takes any text for. */
-export const openLog = async (container: Docker.Container, follow: boolean): Promise<Readable> =>
-  (await container.logs({ stdout: true, stderr: true, follow: String(follow) as unknown as true })) as unknown as Readable;
+type Dial = (
+  call: { path: string; method: 'GET'; isStream: true; statusCodes: Record<number, true | string>; options: object },
+  done: (error: unknown, stream: Readable) => void,
+) => void;
+
+/** As a stream in both cases: dockerode's own call reads all of it into memory when it is not to follow. */
+export const openLog = ({ id, modem }: Docker.Container, follow: boolean): Promise<Readable> =>
+  new Promise((resolve, reject) => {
+    const { dial } = modem as { dial: Dial };
+    dial.call(
+      modem,
+      {
+        path: `/containers/${id}/logs?`,
+        method: 'GET',
+        isStream: true,
+        statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+        options: { stdout: true, stderr: true, follow },
+      },
+      (error, stream) => (error ? reject(error) : resolve(stream)),
+    );
+  });
 
 const restTries = 5;
 

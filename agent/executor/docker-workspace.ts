@@ -20,25 +20,24 @@ const made = ['outputs', 'artifacts'];
 /**
  * Gives the workspace to the user as whom the container runs: the directories that the agent has made, not what steps have put in.
  * Root needs nothing, and an agent that is not root can give nothing.
+ * @param dirs the workspace, and others of the agent's for the step
  * @param user as the engine has it: '', '1000', '1000:1000', 'build'
  */
-export async function giveWorkspace(workspace: string, container: Docker.Container, user: string): Promise<void> {
+export async function giveWorkspace(dirs: readonly string[], container: Docker.Container, user: string): Promise<void> {
   if (process.getuid?.() !== 0 || user === '') return;
   const ids = await idsOf(container, user);
-  if (!ids || ids.uid === 0) return;
-  const opened: FileHandle[] = [];
+  if (ids && ids.uid !== 0) for (const dir of dirs) await give(dir, made, ids);
+}
+
+/** @param way further directories, each in the one before */
+async function give(dir: string, [next, ...further]: readonly string[], ids: { uid: number; gid: number }): Promise<void> {
+  // A step may have put a link in its place.
+  const at = await openDir(dir).catch(() => undefined);
   try {
-    let at: FileHandle | undefined = await openDir(workspace);
-    for (const name of [...made, undefined]) {
-      if (!at) return;
-      opened.push(at);
-      await at.chown(ids.uid, ids.gid);
-      if (name === undefined) return;
-      // A step may have put a link in its place.
-      at = await openDir(`/proc/self/fd/${at.fd}/${name}`).catch(() => undefined);
-    }
+    await at?.chown(ids.uid, ids.gid);
+    if (at && next !== undefined) await give(`/proc/self/fd/${at.fd}/${next}`, further, ids);
   } finally {
-    for (const handle of opened) await handle.close();
+    await at?.close();
   }
 }
 

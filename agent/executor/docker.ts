@@ -51,6 +51,18 @@ export const dockerAnswers = (socketPath?: string): Promise<boolean> =>
 
 const dial = (socketPath: string | undefined): Docker => new Docker(socketPath === undefined ? undefined : { socketPath });
 
+/** For the watchdog: ends it, and leaves it to the agent. */
+export async function killContainer(handle: Handle): Promise<void> {
+  if (handle.kind === 'docker') await dial(undefined).getContainer(handle.id).kill();
+}
+
+/** For the watchdog: nothing of it moves until it is continued, or killed. */
+export async function pauseContainer(handle: Handle, on: boolean): Promise<void> {
+  if (handle.kind !== 'docker') return;
+  const container = dial(undefined).getContainer(handle.id);
+  await (on ? container.pause() : container.unpause());
+}
+
 /** Ours, as far as the run of one step needs it. */
 type Context = Required<Pick<DockerOptions, 'owner' | 'agent' | 'policy'>> &
   Pick<DockerOptions, 'defaultImage'> & { docker: Docker; networks: ReturnType<typeof stepNetworks> };
@@ -124,7 +136,7 @@ async function runContainer(context: Context, job: ExecutorJob, at: Progress, be
   };
   const { container, user } = await makeContainer(context, job, at, say);
   try {
-    await giveWorkspace(job.workspace, container, user);
+    await giveWorkspace([job.workspace, ...(job.artifacts === undefined ? [] : [job.artifacts])], container, user);
     // Before it begins, so that nothing is missed; and a step that is not read is held back.
     const attached = await container.attach({ stream: true, stdout: true, stderr: true });
     const order = openOrder(orderFile(job));

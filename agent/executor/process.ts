@@ -260,3 +260,12 @@ async function reapProcess(handle: Handle): Promise<boolean> {
   });
   return met > 0 || isLeader;
 }
+
+/** Sends a signal to everything that a step has started, if it is still the same. */
+export async function signalProcess(handle: Handle, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+  if (handle.kind !== 'process' || handle.bootId !== (await bootId())) return;
+  const isLeader = (await startTimeOf(handle.pid)) === handle.startTime;
+  const leader = isLeader ? { leader: handle.pid } : {};
+  const members = await membersOf({ mark: markOf(handle.nonce), startTime: handle.startTime, ...leader });
+  for (const { pid } of members) killQuietly(pid, signal);
+}

@@ -95,7 +95,7 @@ export async function killFamily(family: Family, deadlineMs = 5_000): Promise<{ 
 }
 
 /** @param target a pid, or the negative pid of the leader of a process group */
-export function killQuietly(target: number, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): void {
+export function killQuietly(target: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' = 'SIGKILL'): void {
   try {
     process.kill(target, signal);
   } catch {

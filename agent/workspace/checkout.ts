@@ -27,7 +27,7 @@ const defaultIdentity: Identity = { name: 'Thresh', email: 'thresh@localhost' };
 /**
  * Executes the built-in step `checkout`: the base commit, then each pull request merged onto it in order, always by a merge commit whose
  * dates follow from the base's, so that the same refs give the same SHA everywhere. The order of the commands is that of Prow's clonerefs.
- * What it did stands in `outputs/clone-records.json`.
+ * What it did stands in `outputs/clone-records.json`, and among its artifacts.
  *
  * It runs in a tree that no other step has touched: what an attempt before has left is removed first.
  */
@@ -71,8 +71,15 @@ async function run(commands: Commands, job: ExecutorJob, options: CheckoutOption
 async function leaveRecords(commands: Commands, job: ExecutorJob, records: CloneRecord[]): Promise<boolean> {
   const file = join(job.scratch, 'clone-records.json');
   await writeFile(file, cloneRecords(records), { mode: 0o644 });
-  const { exitCode } = await commands.quiet(['cp', '--', file, 'outputs/clone-records.json']);
-  return exitCode === 0;
+  const places = [
+    'outputs/clone-records.json',
+    ...(job.artifacts === undefined ? [] : [join(job.artifacts, 'clone-records.json')]),
+  ];
+  for (const place of places) {
+    const { exitCode } = await commands.quiet(['cp', '--', file, place]);
+    if (exitCode !== 0) return false;
+  }
+  return true;
 }
 
 /** @throws BadRefs, Failed */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { FarmError } from '../../protocol/errors.ts';
-import type { JoinGrant } from '../../protocol/join.ts';
+import { againHeader, type JoinGrant } from '../../protocol/join.ts';
 import { sameText } from '../store/keys.ts';
 import { buckets } from './buckets.ts';
 import type { ApiDeps } from './deps.ts';
@@ -9,7 +9,7 @@ import type { Sessions } from './sessions.ts';
 /** Who speaks, as far as the route cares. */
 export type Principal =
   | { kind: 'admin'; by: string /** When the login ends by itself; absent: never. */; untilMs?: number }
-  | { kind: 'join'; grant: JoinGrant }
+  | { kind: 'join'; grant: JoinGrant; again?: { name: string; publicKey: string } }
   | { kind: 'agent'; agent: string }
   | { kind: 'metrics' };
 
@@ -44,7 +44,8 @@ export function authenticator(deps: AuthDeps): (request: FastifyRequest) => Prin
     if (wanted === 'join') demandPoint(joins, request, 'agents join');
     const principal = recognise(wanted, bearerOf(request), request, deps);
     if (principal) return principal;
-    demandPoint(failures, request, 'wrong logins came');
+    // Who shows nothing guesses nothing: a browser asks so whether it is logged in.
+    if (request.headers.authorization !== undefined) demandPoint(failures, request, 'wrong logins came');
     throw new FarmError('UNAUTHORIZED', { need: needs[wanted] });
   };
 }
@@ -66,7 +67,7 @@ function recognise(wanted: keyof typeof needs, token: string, request: FastifyRe
       return sameText(token, deps.adminToken) ? { kind: 'admin', by: 'admin' } : undefined;
     case 'join': {
       const grant = deps.keys.openJoinToken(token, deps.wallMs());
-      return grant && { kind: 'join', grant };
+      return grant ? { kind: 'join', grant } : recogniseAgain(token, request, deps);
     }
     case 'metrics':
       return [deps.adminToken, ...(deps.metricsToken ? [deps.metricsToken] : [])].some((t) => sameText(token, t))
@@ -82,6 +83,17 @@ function recognise(wanted: keyof typeof needs, token: string, request: FastifyRe
       return { kind: 'agent', agent };
     }
   }
+}
+
+/** An agent that has joined before, and is as it was then. */
+function recogniseAgain(token: string, { headers }: FastifyRequest, deps: AuthDeps): Principal | undefined {
+  const name = headers[againHeader];
+  if (typeof name !== 'string' || !deps.keys.isAgentToken(token, name)) return undefined;
+  const agent = deps.farm().agents.get(name);
+  if (!agent) throw new FarmError('UNAVAILABLE', { detail: `agent '${name}' is not known here yet`, afterS: 2 });
+  if (agent.state === 'revoked') throw new FarmError('FORBIDDEN', { what: `agent '${name}' was revoked` });
+  const { queues, trust, publicKey } = agent;
+  return { kind: 'join', grant: { queues, trust, expiresAtMs: deps.wallMs() }, again: { name, publicKey } };
 }
 
 const bearerOf = (request: FastifyRequest): string => /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';

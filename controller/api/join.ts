@@ -14,6 +14,9 @@ export const join: FastifyPluginCallback<JoinDeps> = (app, { ask, keys, natsUrlF
     async (request): Promise<JoinAnswer> => {
       const { body, principal } = request;
       if (principal?.kind !== 'join') throw new FarmError('FORBIDDEN', { what: 'joining needs a join token' });
+      const { again } = principal;
+      if (again && (again.name !== body.name || again.publicKey !== body.publicKey))
+        throw new FarmError('FORBIDDEN', { what: `the token is that of agent '${again.name}' with the key that it had` });
       checkProtocol(body.protocol);
       const queues = allowedQueues(body.queues, principal.grant);
       const nats = natsUrlForAgents(nameOf(request.headers.host ?? ''));

@@ -132,7 +132,7 @@ export function createServer(deps: ApiDeps): FastifyInstance {
 /** Node has one limit for all requests of a server; this is a closer one for most. */
 function endLateBody(request: IncomingMessage): void {
   if (request.complete || request.headers.upgrade !== undefined) return;
-  const timer = setTimeout(() => !request.complete && request.destroy(), bodyMs);
+  const timer = setTimeout(() => !request.complete && request.destroy(), bodyMs).unref();
   request.once('close', () => clearTimeout(timer));
 }
 

@@ -86,12 +86,8 @@ async function token(o: TokenOptions, w: Work): Promise<void> {
   const answer = await w.farm.post(['api', 'agents', 'tokens'], request, tokenAnswer, { repeatable: true });
   if (w.json) return printJson(w.out, answer);
   w.out.line(plain(answer.token));
-  w.err.line(
-    w.err.paint(
-      'dim',
-      `lasts ${duration(answer.expiresAtMs - w.now())}; on the machine: thresh agent --url ${w.farm.url().origin} --token-file FILE`,
-    ),
-  );
+  const lasts = `lasts ${duration(answer.expiresAtMs - w.now())}; on the machine that shall join:`;
+  w.err.line(`${w.err.paint('dim', lasts)}\n  thresh agent join ${w.farm.url().origin} ${plain(answer.token)}`);
 }
 
 type DrainOptions = ClientOptions & { undo?: boolean; reason?: string };

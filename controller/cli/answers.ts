@@ -10,7 +10,9 @@ import type {
   RunSummary,
   VerdictAnswer,
 } from '../../protocol/api.ts';
+import type { ArtifactList } from '../../protocol/artifact.ts';
 import type { Run } from '../../protocol/run.ts';
+import type { LoginLink } from '../../protocol/session.ts';
 
 /*
  * What the commands count on in each answer. A controller of another version may say more, and less where it does not matter; what is
@@ -138,6 +140,16 @@ export const checksAnswer = shape<{ checks: FarmCheck[] }>(
   Type.Object({ checks: Type.Array(Type.Object({ name: text, state: text, says: text, todo: maybe(text) })) }),
 );
 
+export const artifactsAnswer = shape<ArtifactList>(
+  Type.Object({
+    files: Type.Array(Type.Object({ step: text, path: text, sizeBytes: number, sha256: text })),
+    truncated: flag,
+    refused: Type.Array(Type.Object({ step: text, path: text, why: text })),
+    refusedCount: number,
+  }),
+);
+
 export type TokenAnswer = { token: string; expiresAtMs: number };
 export const tokenAnswer = shape<TokenAnswer>(Type.Object({ token: text, expiresAtMs: number }));
+export const loginLinkAnswer = shape<LoginLink>(Type.Object({ code: text, expiresAtMs: number }));
 export const hookAnswer = shape<HookAnswer>(Type.Object({ delivery: text, duplicate: flag }));

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addAgents, addDrain, addRevoke } from './agents.ts';
+import { addArtifacts } from './artifacts.ts';
 import { addCancel, addRetry } from './cancel.ts';
 import { addCheck } from './check.ts';
 import { type CliDeps, sayError, withDefaults } from './cli.ts';
@@ -7,6 +8,7 @@ import { addDeliveries } from './deliveries.ts';
 import { addDoctor } from './doctor.ts';
 import { Exit, exitCodeOf, exitCodes } from './exit.ts';
 import { bold, cyan, environmentHelp, groups } from './help.ts';
+import { addLogin } from './login.ts';
 import { addLogs } from './logs.ts';
 import { addNatsConfig } from './nats-config.ts';
 import { addQueues } from './queues.ts';
@@ -54,6 +56,7 @@ export function createProgram(deps: CliDeps): Command {
   addRuns(program, cli);
   addShow(program, cli);
   addLogs(program, cli);
+  addArtifacts(program, cli);
   addCancel(program, cli);
   addRetry(program, cli);
   program.commandsGroup(groups.farm);
@@ -62,6 +65,7 @@ export function createProgram(deps: CliDeps): Command {
   addDrain(program, cli);
   addRevoke(program, cli);
   addDeliveries(program, cli);
+  addLogin(program, cli);
   addDoctor(program, cli);
   program.commandsGroup(groups.configuration);
   addCheck(program, cli);

@@ -18,7 +18,7 @@ import { defaultData, parseUrls } from './settings.ts';
 import type { Env } from './terminal.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
-export type Executor = 'process' | 'scripted';
+export type Executor = 'docker' | 'process' | 'scripted' | 'auto';
 
 /** What every controller needs. Files and directories are as they were written: relative to the working directory. */
 export type ServerOptions = {
@@ -64,6 +64,10 @@ export type UpOptions = ServerOptions & {
   executor: Executor;
   /** Of each agent. */
   slots: number;
+  /** File that says what steps may ask of this machine. */
+  policy?: string;
+  /** Of steps that name none. */
+  defaultImage?: string;
   /** Agents may clone from this machine's own files. */
   allowFileClone?: boolean;
 };
@@ -78,8 +82,14 @@ export type AgentOptions = {
   data: string;
   /** Absent: all that the token allows. */
   queues?: string[];
-  slots: number;
-  executor: Executor;
+  /** Absent: as when it joined, or 2. */
+  slots?: number;
+  /** Absent: as when it joined, or what suits the machine. */
+  executor?: Executor;
+  /** File that says what steps may ask of this machine. */
+  policy?: string;
+  /** Of steps that name none. */
+  defaultImage?: string;
   /** The user as whom steps run. */
   stepUser?: string;
   /** It may clone from the machine's own files. */
@@ -106,13 +116,18 @@ const logLevel = () =>
     .choices(['debug', 'info', 'warn', 'error'])
     .default('info');
 const executor = () =>
-  new Option('--executor <name>', 'process: commands on this machine, for trusted jobs only; scripted: pretends, for tests')
-    .choices(['process', 'scripted'])
+  new Option(
+    '--executor <name>',
+    'docker: containers; process: commands on this machine, for trusted jobs only; auto: docker if it is there, else process; scripted: pretends, for tests',
+  )
+    .choices(['docker', 'process', 'auto', 'scripted'])
     .default('process');
 const slots = (command: Command) =>
   command
     .option('--slots <n>', 'steps that an agent runs at the same time', parseWhole(1, 1_000), 2)
     .addOption(executor())
+    .option('--default-image <image>', 'with docker: the image of steps that name none')
+    .option('--policy <file>', 'with docker: what steps may ask of this machine (privileged, host paths...); default: nothing')
     .option('--allow-file-clone', "sources may be cloned from this machine's own files (file://)");
 
 /** commander calls options by their last word; here a list has the name of many. */
@@ -226,18 +241,49 @@ export function addAgent(parent: Command, actions: Actions, env: Env): void {
     .option('--queues <names>', 'of the queues that the token allows, those to serve (default: all)', parseNames)
     .option('--step-user <user>', 'the user as whom steps run')
     .addOption(logLevel())
-    .action((o: ParsedAgent) => actions.agent(agentOptions(o, env)));
+    .action((o: ParsedAgent, self: Command) => actions.agent(agentOptions(asSaid(o, self), env)));
   slots(command);
+  addJoin(command, actions, env);
   examples(command, [
     ['thresh agent --url https://ci.example.org --token-file join.token', 'joins, then serves until it is stopped'],
     ['thresh agent --url http://a:8787 --url http://b:8787 --slots 8', 'two replicas; it has joined before'],
   ]);
 }
 
+function addJoin(parent: Command, actions: Actions, env: Env): void {
+  const command = parent
+    .command('join')
+    .description('let this machine join a farm, then serve it; later `thresh agent` is enough')
+    .argument('<url>', 'a controller; several with commas for replicas')
+    .argument('<token>', "the join token that 'thresh agents token' made")
+    .action((url: string, token: string, _: object, self: Command) => {
+      const o = self.optsWithGlobals<ParsedAgent>();
+      return actions.agent(agentOptions(asSaid({ ...o, url: [url], token }, self, parent), env));
+    });
+  examples(command, [
+    [
+      'thresh agent join https://ci.example.org TOKEN --name node-7 --slots 8',
+      'the token is good for an hour, the agent until it is revoked',
+    ],
+  ]);
+}
+
+/** Without what is only a default: an agent that has joined before goes on as it was. */
+const asSaid = (o: ParsedAgent, ...commands: Command[]): ParsedAgent => {
+  const isSaid = (name: string) => commands.some((c) => !['default', undefined].includes(c.getOptionValueSource(name)));
+  const { slots: n, executor: kind, ...rest } = o;
+  return {
+    ...rest,
+    ...(n !== undefined && isSaid('slots') ? { slots: n } : {}),
+    ...(kind && isSaid('executor') ? { executor: kind } : {}),
+  };
+};
+
 /** @throws FarmError BAD_USAGE */
 function agentOptions({ url, ...rest }: ParsedAgent, env: Env): AgentOptions {
   if (rest.token !== undefined && rest.tokenFile !== undefined) throw usage('--token and --token-file exclude each other');
   const list = url?.join(',') ?? env.THRESH_URL;
-  if (!list) throw usage('--url is missing: the address of a controller, such as http://127.0.0.1:8787 (or set THRESH_URL)');
+  // Absent: those with which it has joined.
+  if (!list) return { ...rest, urls: [] };
   return { ...rest, urls: parseUrls(list).map((u) => u.href.replace(/\/$/, '')) };
 }

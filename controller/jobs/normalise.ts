@@ -1,4 +1,5 @@
 import type { Job, Step } from '../../protocol/job.ts';
+import { needsOfContainer, needsOfStep } from './container-needs.ts';
 import { readEnv } from './env.ts';
 import { durationMs } from './go-duration.ts';
 import type { DefinedType } from './job-type.ts';
@@ -75,6 +76,7 @@ function containerStep(raw: RawJob): Step {
     ...limits(raw, {}),
     retries: 0,
     queue: raw.queue ?? 'default',
+    ...(raw.spec ? needsOfContainer(raw.spec, container) : {}),
   };
 }
 
@@ -100,6 +102,7 @@ function step(raw: RawJob, s: RawStep): Step {
     queue: s.queue ?? raw.queue ?? 'default',
     ...optional('workdir', s.workdir),
     ...optional('onLeaseLoss', s.on_lease_loss),
+    ...needsOfStep(s),
   };
 }
 

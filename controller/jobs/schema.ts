@@ -39,6 +39,13 @@ export const RawEnvVar = Type.Object({
 });
 export type RawEnvVar = Static<typeof RawEnvVar>;
 
+const absolutePath = Type.String({ pattern: '^/', maxLength: 4096, description: "a path that begins with '/'" });
+const capabilityNames = Type.Array(
+  Type.String({ pattern: '^[A-Za-z][A-Za-z_]{1,39}$', description: 'the name of a Linux capability, such as NET_ADMIN' }),
+  { maxItems: 64, description: 'a list of Linux capabilities' },
+);
+const userName = '[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}';
+
 /** One step of `steps` or `finally`. */
 export const RawStep = Type.Object(
   {
@@ -57,10 +64,42 @@ export const RawStep = Type.Object(
     queue: Type.Optional(token(64)),
     workdir: Type.Optional(text),
     on_lease_loss: Type.Optional(oneOf('stop')),
+    // What it asks of the node; container-needs.ts.
+    pull_policy: Type.Optional(oneOf('always', 'if-not-present', 'never')),
+    resources: Type.Optional(
+      Type.Object(
+        {
+          cpu: Type.Optional(Type.Unknown()),
+          memory: Type.Optional(Type.Unknown()),
+          pids: Type.Optional(Type.Integer({ minimum: 1, maximum: 4_194_304 })),
+        },
+        closed,
+      ),
+    ),
+    user: Type.Optional(
+      Type.Union(
+        [Type.Integer({ minimum: 0, maximum: 4_294_967_294 }), Type.String({ pattern: `^${userName}(:${userName})?$` })],
+        { description: "a user such as 1000, '1000:1000' or 'build'" },
+      ),
+    ),
+    network: Type.Optional(oneOf('none', 'default', 'host')),
+    privileged: Type.Optional(flag),
+    capabilities: Type.Optional(capabilityNames),
+    host_paths: Type.Optional(
+      Type.Array(
+        Type.Object({ path: absolutePath, mount: Type.Optional(absolutePath), read_only: Type.Optional(flag) }, closed),
+        { maxItems: 64, description: 'a list of at most 64 paths' },
+      ),
+    ),
   },
   closed,
 );
 export type RawStep = Static<typeof RawStep>;
+
+const runAs = {
+  runAsUser: Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_294 })),
+  runAsGroup: Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_294 })),
+};
 
 /** The container of a Kubernetes PodSpec, as far as this version goes. */
 export const RawContainer = Type.Object({
@@ -69,13 +108,36 @@ export const RawContainer = Type.Object({
   command: Type.Optional(texts),
   args: Type.Optional(texts),
   env: Type.Optional(Type.Unknown()),
+  resources: Type.Optional(
+    Type.Object({
+      limits: Type.Optional(Type.Object({ cpu: Type.Optional(Type.Unknown()), memory: Type.Optional(Type.Unknown()) })),
+    }),
+  ),
+  securityContext: Type.Optional(
+    Type.Object({
+      ...runAs,
+      privileged: Type.Optional(flag),
+      capabilities: Type.Optional(Type.Object({ add: Type.Optional(capabilityNames) })),
+    }),
+  ),
+  imagePullPolicy: Type.Optional(oneOf('Always', 'IfNotPresent', 'Never')),
+  volumeMounts: Type.Optional(
+    Type.Array(Type.Object({ name: text, mountPath: absolutePath, readOnly: Type.Optional(flag) }), { maxItems: 64 }),
+  ),
 });
 export type RawContainer = Static<typeof RawContainer>;
 
 export const RawSpec = Type.Object({
   containers: Type.Array(Type.Unknown(), { description: 'a list of one container' }),
   initContainers: Type.Optional(Type.Array(Type.Unknown())),
+  hostNetwork: Type.Optional(flag),
+  securityContext: Type.Optional(Type.Object(runAs)),
+  /** Those of the node count; others are left out in this version. */
+  volumes: Type.Optional(
+    Type.Array(Type.Object({ name: text, hostPath: Type.Optional(Type.Object({ path: absolutePath })) }), { maxItems: 1_000 }),
+  ),
 });
+export type RawSpec = Static<typeof RawSpec>;
 
 export const RawDecoration = Type.Object({ timeout: Type.Optional(Type.Unknown()), grace_period: Type.Optional(Type.Unknown()) });
 

@@ -1,4 +1,5 @@
 import { checkOf } from './check.ts';
+import { quantityFindings } from './container-needs.ts';
 import { readEnv, reservedEnv } from './env.ts';
 import type { DefinedType } from './job-type.ts';
 import type { Finding, Path } from './place.ts';
@@ -6,7 +7,7 @@ import { RawContainer, type RawJob } from './schema.ts';
 
 const container = checkOf(RawContainer, 'a container');
 
-/** What is wrong with a job that has a PodSpec. The rest of a PodSpec (volumes, resources, securityContext...) is not looked at. */
+/** What is wrong with a job that has a PodSpec. The rest of a PodSpec (sidecars, emptyDir, secret volumes...) is not looked at. */
 export function validateSpec(raw: RawJob, type: DefinedType): Finding[] {
   const { containers = [], initContainers = [] } = raw.spec ?? {};
   if (containers.length !== 1)
@@ -22,7 +23,11 @@ export function validateSpec(raw: RawJob, type: DefinedType): Finding[] {
   const path = ['spec', 'containers', 0];
   if (!container.is(only))
     return container.findings(only).map((f) => ({ ...f, path: [...path, ...f.path], message: `container: ${f.message}` }));
-  return [...envFindings(raw.env, ['env'], type), ...envFindings(only.env, [...path, 'env'], type)];
+  return [
+    ...envFindings(raw.env, ['env'], type),
+    ...envFindings(only.env, [...path, 'env'], type),
+    ...quantityFindings(only.resources?.limits, [...path, 'resources', 'limits']),
+  ];
 }
 
 /** What is wrong with an `env`, the farm's own variables included. */

@@ -1,5 +1,6 @@
 import { checkoutName } from '../../protocol/job.ts';
 import { checkOf, cut, found } from './check.ts';
+import { quantityFindings } from './container-needs.ts';
 import type { DefinedType } from './job-type.ts';
 import { cycleIn } from './order-steps.ts';
 import type { Finding, Path } from './place.ts';
@@ -57,6 +58,7 @@ function validateStep(s: RawStep, type: DefinedType): Finding[] {
     ...envFindings(s.env, ['env'], type),
     ...secrets(s),
     ...workdir(s),
+    ...quantityFindings(s.resources, ['resources']),
   ];
 }
 

@@ -30,6 +30,8 @@ export type ReporterDeps = {
   isProven: () => boolean;
   /** A run, also one that is not in the farm's state any more. */
   findRun: (id: string) => Promise<Run | undefined>;
+  /** The report of a run is made, or will not be. */
+  settled: (run: string) => void;
   /** Tells whoever leads now that a status of this run may just have been overwritten by this controller, which leads no more. */
   doubt: (run: string) => void;
   times: ReportTimes;
@@ -58,6 +60,8 @@ type Entry = {
   takenUp: boolean;
   /** What GitHub will not take. */
   refused?: Status;
+  /** Ends the wait for a turn: what is to be said has become urgent. */
+  hurry?: AbortController;
   working: boolean;
   /** Something has changed while it was worked on. */
   changed: boolean;
@@ -154,6 +158,7 @@ export class Reporter {
     entry.takenUp ||= takenUp;
     if (hasEnded(run)) entry.endedAtMs = run.endedAtMs ?? this.#deps.wallMs();
     else delete entry.endedAtMs;
+    if (hasEnded(run)) entry.hurry?.abort();
     this.#settled.delete(key);
     this.#entries.set(key, entry);
     this.#work(entry);
@@ -196,17 +201,16 @@ export class Reporter {
   /** @returns whether there may be more to do */
   async #step(entry: Entry): Promise<boolean> {
     if (entry.doubtful) return this.#readBack(entry);
+    const newer = entry.standing?.run;
+    if (newer !== undefined && later(newer, entry.desired.run)) return this.#leaveTo(entry, newer);
     if (entry.refused === entry.desired || says(entry.standing, entry.desired)) return this.#settle(entry);
     return this.#send(entry);
   }
 
   async #readBack(entry: Entry): Promise<boolean> {
-    const { github } = this.#deps;
     entry.doubtful = false;
     try {
-      const standing = await readStanding(github.get, entry.desired);
-      if (standing) entry.standing = standing;
-      else delete entry.standing;
+      await this.#look(entry);
     } catch (error) {
       // Who may write may perhaps not read; then what was written counts.
       if (isFarmError(error, 'GITHUB_REFUSED')) return true;
@@ -214,17 +218,27 @@ export class Reporter {
       throw error;
     }
     const { standing, desired } = entry;
-    if (standing?.run !== undefined && later(standing.run, desired.run)) {
-      if (!this.#settled.has(entry.key)) this.#overtaken(desired, standing.run);
-      entry.refused = desired;
-      return entry.endedAtMs === undefined ? false : this.#close(entry);
-    }
-    const isFirst = entry.corrections === 0 && !this.#settled.has(entry.key);
-    if (entry.endedAtMs === undefined || says(standing, desired) || isFirst) return true;
-    this.#deps.log.warn({ ...placeOf(desired), found: standing?.state }, 'a commit status was overwritten; it is put right');
+    if (entry.endedAtMs === undefined || says(standing, desired) || entry.corrections === 0) return true;
     if (entry.corrections > maxCorrections) return this.#giveUp(entry, 'others keep overwriting it');
+    // What was read may be older than what was written: it is read once more before it is written again.
     await this.#wait(Math.min(30_000, 250 * 4 ** (entry.corrections - 1)));
+    await this.#look(entry);
+    if (!says(entry.standing, desired))
+      this.#deps.log.warn({ ...placeOf(desired), found: standing?.state }, 'a commit status was overwritten; it is put right');
     return true;
+  }
+
+  async #look(entry: Entry): Promise<void> {
+    const standing = await readStanding(this.#deps.github.get, entry.desired);
+    if (standing) entry.standing = standing;
+    else delete entry.standing;
+  }
+
+  /** A newer run of this commit and context has spoken, in the time of an earlier leader. */
+  #leaveTo(entry: Entry, run: string): false {
+    if (entry.endedAtMs === undefined) return false;
+    if (!this.#settled.has(entry.key)) this.#overtaken(entry.desired, run);
+    return this.#close(entry);
   }
 
   async #send(entry: Entry): Promise<boolean> {
@@ -232,6 +246,8 @@ export class Reporter {
     const { org: owner, repo } = entry.desired;
     const final = entry.endedAtMs !== undefined;
     let sending: Status | undefined;
+    const hurry = new AbortController();
+    if (!final) entry.hurry = hurry;
     const make = async () => {
       if (says(entry.standing, entry.desired) || !(await proven()) || this.#abort.signal.aborted) return undefined;
       sending = entry.desired;
@@ -240,13 +256,12 @@ export class Reporter {
       return write(sending);
     };
     try {
-      const sent = await github.write({ owner, repo }, make, { urgent: final, may: isProven, signal: this.#abort.signal });
-      if (!sent) {
+      const signal = AbortSignal.any([this.#abort.signal, hurry.signal]);
+      const sent = await github.write({ owner, repo }, make, { urgent: final, may: isProven, signal });
+      if (!sent && !hurry.signal.aborted) {
         // Not proven just now, or nothing left to say.
         if (!says(entry.standing, entry.desired)) await this.#wait(this.#deps.times.retryMs.first);
-        return true;
-      }
-      if (sending) {
+      } else if (sent && sending) {
         entry.standing = { state: sending.state, description: sending.description, run: sending.run };
         if (entry.endedAtMs !== undefined && sending === entry.desired) {
           entry.doubtful = true;
@@ -261,6 +276,7 @@ export class Reporter {
       this.#deps.log.warn({ ...placeOf(sending), reason: error.message }, 'GitHub refused a commit status');
       return entry.endedAtMs === undefined ? true : this.#giveUp(entry, error.message);
     } finally {
+      delete entry.hurry;
       this.#sent(sending);
     }
   }
@@ -269,6 +285,7 @@ export class Reporter {
   #sent(status: Status | undefined): void {
     if (!status) return;
     const nowMs = this.#deps.now();
+    this.#recent.delete(status.run);
     this.#recent.set(status.run, nowMs);
     for (const [run, atMs] of this.#recent) {
       if (nowMs - atMs < recentMs) break;
@@ -324,7 +341,9 @@ export class Reporter {
   }
 
   #ended({ run, sha, context }: Status, what: Pick<RunReport, 'outcome' | 'state' | 'why'>): void {
-    if (!this.#outcomes.has(run)) this.#outcomes.set(run, { sha, context, ...what, atMs: this.#deps.wallMs() });
+    if (this.#outcomes.has(run)) return;
+    this.#outcomes.set(run, { sha, context, ...what, atMs: this.#deps.wallMs() });
+    this.#deps.settled(run);
   }
 
   #failed(entry: Entry, error: unknown, failures: number): void {

@@ -7,7 +7,7 @@ export type Archived = 'archived' | 'not yet';
 export class Archiving {
   readonly #ids = new Set<string>();
   readonly #queue: string[] = [];
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #work: (id: string, signal: AbortSignal) => Promise<Archived>;
   readonly #abort = new AbortController();
   readonly #log: Log;
@@ -27,7 +27,16 @@ export class Archiving {
 
   stop(): void {
     this.#abort.abort();
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  /** What it waited for has come: it is tried now, not later. */
+  wake(id: string): void {
+    const timer = this.#timers.get(id);
+    if (timer === undefined || this.#abort.signal.aborted) return;
+    clearTimeout(timer);
+    this.#timers.delete(id);
+    void this.#try(id, firstWaitMs);
   }
 
   #next(): void {
@@ -56,10 +65,10 @@ export class Archiving {
 
   #later(id: string, waitMs: number): void {
     const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+      this.#timers.delete(id);
       void this.#try(id, Math.min(waitMs * 2, longestWaitMs));
     }, waitMs);
-    this.#timers.add(timer);
+    this.#timers.set(id, timer);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Run, RunEvent } from '../../protocol/run.ts';
 import type { RunsWriter } from '../store/writer.ts';
 
 /** A record before it gets what all records carry. */
-type Body<R = FarmRecord> = R extends FarmRecord ? Omit<R, 'v' | 'term' | 'atMs' | 'positions'> : never;
+type Body<R = FarmRecord> = R extends FarmRecord ? Omit<R, 'v' | 'term' | 'nth' | 'atMs' | 'positions'> : never;
 
 /** Most appends that the leader is ahead of what is stored. */
 const maxAhead = 1_000;
@@ -51,6 +51,7 @@ export class Deciding {
       ...body,
       v: recordVersion,
       term: this.term,
+      nth: this.farm.nth + 1,
       atMs: this.#wallMs(),
       positions: { ...this.positions },
     } as FarmRecord;

@@ -119,7 +119,7 @@ export class Elect {
       );
     const writer = openWriter(end);
     const term = confirmed.farm.term + 1;
-    await writer.append({ v: recordVersion, type: 'leader', term, atMs: wallMs(), id, url: this.#url });
+    await writer.append({ v: recordVersion, type: 'leader', term, nth: 1, atMs: wallMs(), id, url: this.#url });
     await confirmed.until(end + 1, this.#abort.signal);
     log.info({ term, after: end }, 'leading');
     await this.#leadFor(term, writer);

@@ -288,6 +288,11 @@ export class Lead {
     return this.isProven();
   }
 
+  /** The report of a run is made or given up: nothing more is waited for. */
+  reported(run: string): void {
+    if (this.#keptUnreported.has(run)) this.#archiving.wake(run);
+  }
+
   /** Whether the last proof is young enough for nobody else to lead. */
   isProven(): boolean {
     const { writer, now, times } = this.#deps;
@@ -373,7 +378,7 @@ export class Lead {
     this.#index(run);
     const nowMs = this.#deps.now();
     for (const { step, attempt } of openAttempts(run)) {
-      if (attempt.state !== 'assigned') continue;
+      if (attempt.state !== 'assigned' || this.#deciding.farm.agents.get(attempt.agent)?.state === 'revoked') continue;
       const key = { run: run.id, step, attempt: attempt.attempt };
       this.#outbox.put(attempt.agent, key, nowMs);
       void this.#give(attempt.agent, key, false);

@@ -41,8 +41,11 @@ export async function follow({ js, jsm, log }: ConfirmedDeps): Promise<Confirmed
 
   const hear = (m: JsMsg) => {
     if (m.seq <= folding.seq) return;
-    const record = m.json<FarmRecord>();
-    const changedRuns = folding.fold(record, m.seq).flatMap((id) => folding.runs.get(id) ?? []);
+    const stored = m.json<FarmRecord>();
+    const { v, term, atMs } = stored;
+    // What does not count is told as something that says nothing: those who wait for its sequence must hear of it.
+    const record: FarmRecord = folding.counts(stored) ? stored : { v, term, atMs, type: 'alive' };
+    const changedRuns = folding.fold(stored, m.seq).flatMap((id) => folding.runs.get(id) ?? []);
     if (folding !== farm && folding.seq >= swapAtSeq) farm = folding;
     for (const listener of listeners) listener({ record, seq: m.seq, changedRuns });
   };

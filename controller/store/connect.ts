@@ -46,6 +46,8 @@ const lastingConnection = {
   reconnectJitterTLS: 500,
   pingInterval: 5_000,
   maxPingOut: 2,
+  // The client else makes a stack trace for each request, which costs more than the request.
+  noAsyncTraces: true,
   ignoreAuthErrorAbort: true,
 };
 

@@ -50,7 +50,9 @@ export function keys(farmKey: Uint8Array): Keys {
     openJoinToken: join.open,
     sessionToken: session.seal,
     openSession: session.open,
-    sessionCookie: `thresh_${signer('cookie')('name').replace(/[^A-Za-z0-9]/g, '').slice(0, 8)}`,
+    sessionCookie: `thresh_${signer('cookie')('name')
+      .replace(/[^A-Za-z0-9]/g, '')
+      .slice(0, 8)}`,
   };
 }
 

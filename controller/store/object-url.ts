@@ -19,7 +19,12 @@ export function parseObjectsUrl(text: string): { dir: string } | { s3: S3Setting
   const prefix = decodeURIComponent(url.pathname).replace(/^\/|\/$/g, '');
   if (prefix !== '') keyParts(prefix);
   if (Buffer.byteLength(prefix) > longestPrefixBytes) throw bad(`the prefix is longer than ${longestPrefixBytes} bytes`);
-  const { endpoint, region = 'us-east-1', 'path-style': style = endpoint ? 'true' : 'false', ...others } = Object.fromEntries(url.searchParams);
+  const {
+    endpoint,
+    region = 'us-east-1',
+    'path-style': style = endpoint ? 'true' : 'false',
+    ...others
+  } = Object.fromEntries(url.searchParams);
   for (const name of Object.keys(others)) throw bad(`'${name}' is not known; there are endpoint, region and path-style`);
   if (endpoint !== undefined && !/^https?:\/\/[^/]+\/?$/.test(endpoint)) throw bad('endpoint: expected http(s)://HOST[:PORT]');
   if (style !== 'true' && style !== 'false') throw bad('path-style: expected true or false');

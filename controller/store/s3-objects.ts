@@ -43,7 +43,7 @@ const leftoverMs = 24 * 3_600_000;
  */
 export function s3Objects(
   settings: S3Settings,
-  { wallMs = Date.now }: { wallMs?: () => number } = {},
+  { wallMs = Date.now, pageKeys = 1_000 }: { wallMs?: () => number; pageKeys?: number } = {},
 ): Objects & { close: () => void } {
   const { bucket: Bucket, prefix } = settings;
   const client = new S3Client({
@@ -115,7 +115,7 @@ export function s3Objects(
     },
     list: async function* (begin, { after = '' } = {}) {
       prefixParts(begin);
-      yield* list(client, { Bucket, Prefix: prefix + begin, after, strip: prefix });
+      yield* list(client, { Bucket, Prefix: prefix + begin, after, strip: prefix, MaxKeys: pageKeys });
     },
     remove: async (key) => {
       await client.send(new DeleteObjectCommand({ Bucket, Key: keyOf(key) }));
@@ -146,14 +146,15 @@ async function putStream(client: S3Client, at: { Bucket: string; Key: string }, 
   return { sizeBytes, sha256: hash.digest('hex') };
 }
 
-type Listing = { Bucket: string; Prefix: string; after: string; strip: string };
+type Listing = { Bucket: string; Prefix: string; after: string; strip: string; MaxKeys: number };
 
-async function* list(client: S3Client, { Bucket, Prefix, after, strip }: Listing): AsyncGenerator<ObjectInfo> {
+async function* list(client: S3Client, { Bucket, Prefix, after, strip, MaxKeys }: Listing): AsyncGenerator<ObjectInfo> {
   for (let token: string | undefined, more = true; more; ) {
     const page = await client.send(
       new ListObjectsV2Command({
         Bucket,
         Prefix,
+        MaxKeys,
         // XML has no way to write some characters that a key may hold.
         EncodingType: 'url',
         ...(token !== undefined ? { ContinuationToken: token } : after === '' ? {} : { StartAfter: strip + after }),

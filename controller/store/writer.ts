@@ -4,13 +4,14 @@ import { type FarmRecord, recordSubject } from '../../protocol/record.ts';
 import { natsErrors } from '../../protocol/streams.ts';
 
 /**
- * The one writer of `RUNS`: every append is sent on condition that the whole stream stands where this writer left it, so what is stored
- * is always a prefix of what was sent, and another writer's first append ends this one.
+ * The one writer of `RUNS`: every append is sent on condition that the whole stream stands where this writer left it, so another writer's first
+ * append ends this one: the next of its appends is refused. What it had sent beyond that may still be stored, when it expects just the sequence to
+ * which the other has come; `Farm.counts` is what keeps that from meaning anything.
  */
 export type RunsWriter = {
   /**
    * Sends a record; it gets the sequence after that of the append before.
-   * @returns resolves when stored; rejects with WRITE_REFUSED (another leader wrote) or WRITE_UNKNOWN, and so does everything after it
+   * @returns resolves when it and all before it are stored; rejects with WRITE_REFUSED (another leader wrote) or WRITE_UNKNOWN, and so does everything after it
    */
   append: (record: FarmRecord) => Promise<void>;
   /** Appends sent and not yet acknowledged. */
@@ -40,8 +41,15 @@ export function runsWriter(deps: WriterDeps): RunsWriter {
   let pending = 0;
   let provenAtMs = Number.NEGATIVE_INFINITY;
   let broken: FarmError | undefined;
+  let last: Promise<void> = Promise.resolve();
 
-  async function append(record: FarmRecord): Promise<void> {
+  function append(record: FarmRecord): Promise<void> {
+    const sent = send(record, last);
+    last = sent;
+    return sent;
+  }
+
+  async function send(record: FarmRecord, before: Promise<void>): Promise<void> {
     if (broken) throw broken;
     const expected = lastSent;
     lastSent += 1;
@@ -53,6 +61,7 @@ export function runsWriter(deps: WriterDeps): RunsWriter {
         timeout: deps.timeoutMs,
       });
       if (ack.seq !== expected + 1) throw new FarmError('WRITE_UNKNOWN', { seq: expected + 1, detail: `stored as ${ack.seq}` });
+      await before;
       provenAtMs = Math.max(provenAtMs, sentAtMs);
       deps.count?.('stored');
     } catch (error) {

@@ -107,15 +107,21 @@ export class TestDocker {
 
   /** An executor on this engine, as an agent of its own unless `owner` says which. */
   executor(change: Partial<DockerOptions> = {}): Executor {
-    const options = { owner: newOwner(), agent: 'test', defaultImage: testImage, socketPath: this.socketPath, ...change };
+    const owner = change.owner ?? newOwner();
+    const options = { owner, agent: `test-${owner}`, defaultImage: testImage, socketPath: this.socketPath, ...change };
     this.#owners.add(options.owner);
     return dockerExecutor(options);
   }
 
-  /** Without warning. */
-  async killDaemon(): Promise<void> {
-    this.#daemon?.kill('SIGKILL');
-    if (this.#daemon) await once(this.#daemon, 'exit');
+  /** As a system's service manager stops it: its containers go with it, unless it was started `live`. */
+  async stopDaemon(): Promise<void> {
+    const daemon = this.#daemon;
+    if (daemon?.pid === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    daemon.kill('SIGTERM');
+    const tooLong = setTimeout(() => killGroup(daemon), 5_000);
+    await once(daemon, 'exit');
+    clearTimeout(tooLong);
+    killGroup(daemon);
   }
 
   async stop(): Promise<void> {
@@ -131,14 +137,11 @@ export class TestDocker {
           .remove()
           .catch(() => {});
     for (const owner of this.#owners) await takeDownFence({ bridge: `thr-${owner.slice(0, 11)}`, id: owner.slice(0, 12) });
-    const daemon = this.#daemon;
-    if (daemon?.pid !== undefined && daemon.exitCode === null && daemon.signalCode === null) {
-      daemon.kill('SIGTERM');
-      const tooLong = setTimeout(() => killGroup(daemon), 10_000);
-      await once(daemon, 'exit');
-      clearTimeout(tooLong);
-      killGroup(daemon);
-    }
+    await this.stopDaemon();
+    // What an engine that had to be killed has left mounted.
+    const mounts = (await readFile('/proc/mounts', 'utf8').catch(() => '')).split('\n').map((line) => line.split(' ')[1] ?? '');
+    for (const at of mounts.filter((path) => path.startsWith(`${this.dir}/`)).reverse())
+      await run('umount', ['-l', at]).catch(() => {});
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 }

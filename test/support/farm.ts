@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { type Agent, type AgentSettings, startAgent } from '../../agent/agent.ts';
-import type { Executor } from '../../agent/executor/executor.ts';
+import type { Executor, Started } from '../../agent/executor/executor.ts';
 import { scriptedExecutor } from '../../agent/executor/scripted.ts';
 import { defaultStepUser } from '../../agent/executor/user.ts';
 import { builtPage } from '../../controller/config.ts';
@@ -21,6 +21,8 @@ export type TestFarmOptions = {
   jobs: Record<string, string>;
   secrets?: Record<string, string>;
   times?: Partial<Times>;
+  /** Of the controllers; over what is usual in tests. */
+  settings?: Partial<ControllerSettings>;
   controllers?: number;
   log?: Logger;
 };
@@ -52,7 +54,7 @@ export const quickTimes: Partial<Times> = {
 
 /** A nats-server, directories with the given job files and secrets, and the settings of a first controller for them. */
 export async function prepareFarm(
-  options: Pick<TestFarmOptions, 'jobs' | 'secrets' | 'times'>,
+  options: Pick<TestFarmOptions, 'jobs' | 'secrets' | 'times' | 'settings'>,
 ): Promise<{ nats: TestNats; dir: string; settings: ControllerSettings }> {
   const nats = await startTestNats();
   const dir = await mkdtemp(join(tmpdir(), 'thresh-farm-'));
@@ -78,6 +80,7 @@ export async function prepareFarm(
     leastFreeBytes: 0,
     maxLogBytes: 256 * 1024 * 1024,
     checkpointEvery: 1_000_000,
+    ...options.settings,
   };
   return { nats, dir, settings };
 }
@@ -91,6 +94,7 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
   readonly controllers: Controller[] = [];
   readonly agents: Agent[] = [];
   readonly jobsDir: string;
+  readonly #steps = new Set<Started>();
 
   private constructor(nats: TestNats, dir: string, settings: ControllerSettings, log: Logger) {
     super();
@@ -159,7 +163,7 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
       },
       {
         log: this.log.child({ agent: name }),
-        executor,
+        executor: this.#watched(executor),
         fetch: agentFetch,
         wallMs: () => Date.now(),
         failed: (error) => this.log.error({ err: error }, 'an agent failed'),
@@ -171,6 +175,8 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
 
   async stop(): Promise<void> {
     await Promise.all(this.agents.map((a) => a.stop()));
+    // An agent that is stopped leaves its steps; those of a test would keep its process alive.
+    for (const step of this.#steps) step.kill();
     await Promise.all(this.controllers.map((c) => c.stop()));
     await this.nats.stop();
     await rm(this.dir, { recursive: true, force: true });
@@ -178,5 +184,17 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  #watched(executor: Executor): Executor {
+    return {
+      ...executor,
+      start: (job) => {
+        const started = executor.start(job);
+        this.#steps.add(started);
+        void started.ended.then(() => this.#steps.delete(started));
+        return started;
+      },
+    };
   }
 }

@@ -79,7 +79,7 @@ export class TestGitHub implements AsyncDisposable {
     return this.statuses.filter((s) => s.context === context).map((s) => s.state);
   }
 
-  /** Resolves when `isTrue`; it is asked after each request. @throws Error when it has not come true in time */
+  /** Resolves when `isTrue`; it is asked when a request has come and when it is answered. @throws Error when it has not come true in time */
   async until(what: string, isTrue: (github: this) => boolean, withinMs = 15_000): Promise<void> {
     if (isTrue(this)) return;
     await new Promise<void>((resolve, reject) => {
@@ -118,12 +118,17 @@ export class TestGitHub implements AsyncDisposable {
     const seen: SeenRequest = { method, path, by, atMs: performance.now(), status: 0, ...(ifNoneMatch ? { ifNoneMatch } : {}) };
     this.requests.push(seen);
     this.problems.push(...description().requestProblems(method, url, base, body), ...headerProblems(request));
+    this.#look();
     const told = await this.before({ method, path, by, body });
     if (told === 'hang up') request.socket.destroy();
     else {
       const answer = told ?? this.#answer(method, path, url, request, body);
       seen.status = this.#reply(response, seen, answer);
     }
+    this.#look();
+  }
+
+  #look(): void {
     for (const look of [...this.#changed]) look();
   }
 

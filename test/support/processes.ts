@@ -3,6 +3,7 @@ import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultStepUser } from '../../agent/executor/user.ts';
 import type { ControllerSettings } from '../../controller/controller.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { FarmSummary } from '../../protocol/api.ts';
@@ -81,7 +82,7 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
   }
 
   /** Nothing but the nats-server runs when it resolves. */
-  static async start(options: Pick<TestFarmOptions, 'jobs' | 'secrets' | 'times'>): Promise<ProcessFarm> {
+  static async start(options: Pick<TestFarmOptions, 'jobs' | 'secrets' | 'times' | 'settings'>): Promise<ProcessFarm> {
     return new ProcessFarm(await prepareFarm(options));
   }
 
@@ -134,6 +135,7 @@ export class ProcessFarm extends FarmClient implements AsyncDisposable {
         host: 'test',
         version: '0.0.0',
         graceMs,
+        ...(executor === 'process' ? { stepUser: defaultStepUser() } : {}),
       },
       executor,
       logLevel: this.#logLevel,

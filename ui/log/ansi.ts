@@ -14,8 +14,9 @@ export type Span = { start: number; end: number; style: Style };
 export type Parsed = { text: string; spans: Span[]; style: Style };
 
 /** CSI, OSC and other sequences; and control characters but for the tab. What is cut off at the end of the text goes too. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what it looks for
-const control = /\x1b(?:\[([0-9;:<=>?]*)[ -/]*([@-~]?)|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+const control =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what it looks for
+  /\x1b(?:\[([0-9;:<=>?]*)[ -/]*([@-~]?)|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 /** Bidirectional overrides and line separators: shown as what they are not, they would lie about the rest of the line. */
 const unseen = /[\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 

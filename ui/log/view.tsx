@@ -22,11 +22,11 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
   const [wanted, setWanted] = useState('');
   const [chosen, setChosen] = useState(0);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the buffer changes in place; `version` says when
+  // The buffer changes in place; `version` says when.
   const found = useMemo(() => search(buffer, wanted), [buffer, version, wanted]);
   const current = found.length === 0 ? undefined : found[Math.min(chosen, found.length - 1)];
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: after each change of the buffer
+  // After each change of the buffer.
   useLayoutEffect(() => {
     if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [version, following]);
@@ -90,7 +90,9 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
           {wanted !== '' && (
             <>
               <span class="hits" role="status">
-                {found.length === 0 ? 'nothing' : `${Math.min(chosen, found.length - 1) + 1} of ${found.length}${found.length >= maxMatches ? '+' : ''}`}
+                {found.length === 0
+                  ? 'nothing'
+                  : `${Math.min(chosen, found.length - 1) + 1} of ${found.length}${found.length >= maxMatches ? '+' : ''}`}
               </span>
               <button type="button" aria-label="Previous match" onClick={() => choose(-1)} disabled={found.length === 0}>
                 ↑
@@ -121,8 +123,15 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
           </a>
         </p>
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable with the keyboard */}
-      <div class="lines" style={{ '--rows': Math.max(4, buffer.length) }} ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={`Log of ${step}`}>
+      <section
+        class="lines"
+        style={{ '--rows': Math.max(4, buffer.length) }}
+        ref={box}
+        onScroll={onScroll}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable with the keyboard
+        tabIndex={0}
+        aria-label={`Log of ${step}`}
+      >
         <div class="all" style={{ height: `${buffer.length * rowHeight}px`, '--digits': `${digits}ch` }}>
           <div class="drawn" style={{ transform: `translateY(${first * rowHeight}px)` }}>
             {rows.map((i) => {
@@ -142,7 +151,7 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
           </div>
         </div>
         {buffer.length === 0 && <p class="nothing">{log.end ? 'It has printed nothing.' : 'Nothing printed yet.'}</p>}
-      </div>
+      </section>
     </div>
   );
 }
@@ -159,7 +168,17 @@ function statusOf({ end, link, problem, buffer }: Log, following: boolean): stri
   return following ? 'live, following' : 'live';
 }
 
-function Row({ line, number, marks, current }: { line: Line; number: number | undefined; marks: Match[]; current: Match | undefined }) {
+function Row({
+  line,
+  number,
+  marks,
+  current,
+}: {
+  line: Line;
+  number: number | undefined;
+  marks: Match[];
+  current: Match | undefined;
+}) {
   const pieces = piecesOf(
     line.text,
     line.spans,
@@ -173,7 +192,7 @@ function Row({ line, number, marks, current }: { line: Line; number: number | un
       <span class="text">
         {pieces.map(({ text, style, found }, i) =>
           style || found ? (
-            // biome-ignore lint/suspicious/noArrayIndexKey: a line's pieces have no other name
+            // A line's pieces have no other name.
             <span key={i} class={`${style ? classesOf(style) : ''} ${found ?? ''}`.trim()} style={style ? coloursOf(style) : {}}>
               {text}
             </span>

@@ -8,7 +8,11 @@ const shownAtOnce = 500;
 /** The files that the steps have left for keeping. Nothing, while there are none. */
 export function Artifacts({ run }: { run: Run }) {
   const settled = run.at.reduce((n, s) => n + s.attempts.filter((a) => a.endedAtMs !== undefined).length, 0);
-  const { data } = useAnswer<ArtifactList>(settled > 0 ? `/api/runs/${run.id}/artifacts` : undefined, [], settled + Number(hasEnded(run)));
+  const { data } = useAnswer<ArtifactList>(
+    settled > 0 ? `/api/runs/${run.id}/artifacts` : undefined,
+    [],
+    settled + Number(hasEnded(run)),
+  );
   if (!data || data.files.length + data.refusedCount === 0) return null;
   return (
     <section>

@@ -9,7 +9,7 @@ import { layOut, nodeSize, pathOf } from './graph.ts';
 /** The steps of a run, each after those that it needs, with their states. */
 export function Dag({ run, selected }: { run: Run; selected: string | undefined }) {
   const shape = run.steps.map((s) => `${s.name}:${s.needs.join()}:${s.finally}`).join(' ');
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` says all that the layout depends on
+  // `shape` says all that the layout depends on.
   const graph = useMemo(() => layOut(run.steps), [shape]);
   const stateOf = new Map(run.at.map((s) => [s.name, s]));
   return (
@@ -17,11 +17,7 @@ export function Dag({ run, selected }: { run: Run; selected: string | undefined 
       <div class="sheet" style={{ width: `${graph.width}px`, height: `${graph.height}px` }}>
         <svg width={graph.width} height={graph.height} aria-hidden="true">
           {graph.edges.map((edge) => (
-            <path
-              key={`${edge.from} ${edge.to}`}
-              class={edge.finally ? 'edge finally' : 'edge'}
-              d={pathOf(edge.points)}
-            />
+            <path key={`${edge.from} ${edge.to}`} class={edge.finally ? 'edge finally' : 'edge'} d={pathOf(edge.points)} />
           ))}
         </svg>
         {graph.nodes.map(({ name, x, y }) => {

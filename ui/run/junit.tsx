@@ -10,7 +10,11 @@ const maxText = 8_000;
 export function JUnit({ run }: { run: Run }) {
   const settled = run.at.reduce((n, s) => n + s.attempts.filter((a) => a.endedAtMs !== undefined).length, 0);
   // Asked again when another attempt has ended: the address stays the same, so the number tells.
-  const { data } = useAnswer<JUnitAnswer>(settled > 0 ? `/api/runs/${run.id}/junit` : undefined, [], settled + Number(hasEnded(run)));
+  const { data } = useAnswer<JUnitAnswer>(
+    settled > 0 ? `/api/runs/${run.id}/junit` : undefined,
+    [],
+    settled + Number(hasEnded(run)),
+  );
   if (!data || data.files.length === 0) return null;
   const bad = data.failures + data.errors;
   return (
@@ -27,7 +31,7 @@ export function JUnit({ run }: { run: Run }) {
             </p>
           )}
           {file.failed.map((f, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: tests may share a name, and the list of a report never changes
+            // Tests may share a name, and the list of a report never changes.
             <details class="failure" key={i}>
               <summary>
                 <strong>{plain(f.name)}</strong> <span class="quiet">{plain(f.classname)}</span>

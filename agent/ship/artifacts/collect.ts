@@ -85,4 +85,8 @@ async function sendFiles(dir: string, upload: Upload, stop: AbortController, lim
 }
 
 /** A name that may be anything, for people. */
-const printable = (path: string): string => path.toWellFormed().replaceAll(/[\p{Cc}\u2028\u2029]/gu, '\ufffd').slice(0, 1024);
+const printable = (path: string): string =>
+  path
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\u2028\u2029]/gu, '\ufffd')
+    .slice(0, 1024);

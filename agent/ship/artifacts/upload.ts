@@ -114,7 +114,11 @@ export function uploads(key: AttemptKey, token: string, signal: AbortSignal, d: 
       }
     },
     manifest: async (json) => {
-      const answer = await put('manifest', async () => ({ sizeBytes: json.length, bytes: new Uint8Array(json) }), 'application/json');
+      const answer = await put(
+        'manifest',
+        async () => ({ sizeBytes: json.length, bytes: new Uint8Array(json) }),
+        'application/json',
+      );
       if ('refused' in answer) throw new UploadFailed(answer.refused);
       return answer.sha256;
     },

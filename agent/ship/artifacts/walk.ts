@@ -1,10 +1,12 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactPathProblem, type artifactLimits } from '../../../protocol/artifact.ts';
+import { type artifactLimits, artifactPathProblem } from '../../../protocol/artifact.ts';
 import { messageOf } from '../../../protocol/errors.ts';
 
-export type WalkLimits = { [K in 'files' | 'totalBytes' | 'fileBytes' | 'depth' | 'entries']: (typeof artifactLimits)[K] | number };
+export type WalkLimits = {
+  [K in 'files' | 'totalBytes' | 'fileBytes' | 'depth' | 'entries']: (typeof artifactLimits)[K] | number;
+};
 
 export type Found = {
   /** Relative, with `/`; a good one (`artifactPathProblem`). */
@@ -31,7 +33,14 @@ export type Walk = {
 export async function walkArtifacts(root: string, walk: Walk): Promise<void> {
   const dir = await openDir(root).catch(() => undefined);
   if (!dir) return walk.refuse('.', 'the directory of artifacts is gone, or is none any more');
-  const state: State = { ...walk, device: (await dir.handle.stat()).dev, owner: (await dir.handle.stat()).uid, files: 0, bytes: 0, entries: 0 };
+  const state: State = {
+    ...walk,
+    device: (await dir.handle.stat()).dev,
+    owner: (await dir.handle.stat()).uid,
+    files: 0,
+    bytes: 0,
+    entries: 0,
+  };
   try {
     await walkDir(dir, '', 0, state);
   } catch (error) {

@@ -109,17 +109,9 @@ describe('what a container may use', { skip }, () => {
   });
 
   test('what the policy allows, when the step asks', async () => {
-    const policy = { ...closedPolicy, privileged: true, capabilities: ['NET_ADMIN'] };
+    const policy = { ...closedPolicy, capabilities: ['NET_ADMIN'] };
     const added = await ran({ script: 'grep CapEff /proc/self/status', capabilities: ['NET_ADMIN'] }, { policy });
     assert.equal(added.output, 'CapEff:\t00000000000010fb\n');
-    const whole = await ran(
-      {
-        script: 'mkdir /mnt; mount -t tmpfs none /mnt; echo mounted',
-        privileged: true,
-      },
-      { policy },
-    );
-    assert.equal(whole.output, 'mounted\n');
   });
 
   test('the user that the step or the node names owns the workspace, not what a step has put in place of it', async () => {
@@ -201,7 +193,7 @@ describe('the network of steps', { skip }, () => {
   const hostAddress = Object.values(networkInterfaces())
     .flatMap((all) => all ?? [])
     .find((a) => a.family === 'IPv4' && !a.internal)?.address;
-  const get = (address: string) => `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${address.replace(':', ' ')} 2>&1 | tail -n 1`;
+  const get = (address: string) => `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${address.replace(':', ' ')} 2>&1`;
 
   async function listener(): Promise<{ address: string; [Symbol.asyncDispose]: () => Promise<void> }> {
     const server = createServer((_, answer) => answer.end('reached')).listen(0, '0.0.0.0');
@@ -224,11 +216,11 @@ describe('the network of steps', { skip }, () => {
       { script: get(at.address), network: 'default' },
       { owner: newOwner(), policy: { ...closedPolicy, network: 'open' } },
     );
-    assert.equal(open.output, 'reached');
+    assert.match(open.output, /reached$/);
     const none = await ran({ script: get(at.address), network: 'none' });
     assert.match(none.output, /unreachable/);
     const host = await ran({ script: get(at.address), network: 'host' }, { policy: { ...closedPolicy, hostNetwork: true } });
-    assert.equal(host.output, 'reached');
+    assert.match(host.output, /reached$/);
   });
 
   test("leads out, but not to the cloud's metadata nor to the farm elsewhere", async () => {
@@ -258,10 +250,12 @@ describe('the network of steps', { skip }, () => {
       await fenced.prepare?.({ farm: ['http://10.214.0.80:81'], warn: (sentence) => warnings.push(sentence) });
       assert.deepEqual(warnings, []);
       await using at = await places();
-      const script = ['10.214.0.80:80', '10.214.0.80:81', '169.254.169.254:80'].map(get).join('\n');
+      const script = ['10.214.0.80:80', '10.214.0.80:81', '169.254.169.254:80']
+        .map((a) => `${get(a)} | tail -n 1; echo`)
+        .join('\n');
       const { started, output } = run(fenced, at, { script });
       await started.ended;
-      const [world, farm, metadata] = output().toString().trim().split('\n');
+      const [world, farm, metadata] = output().toString().trim().split(/\n+/);
       assert.equal(world, 'reached');
       assert.match(farm ?? '', /refused/);
       assert.match(metadata ?? '', /refused/);
@@ -296,7 +290,7 @@ describe('a container outlives its agent', { skip }, () => {
     const mine = executor({ owner: own });
     const kept = async () =>
       (await there().engine.listContainers({ all: true, filters: { label: [`thresh.owner=${own}`] } })).map((c) => c.Names[0]);
-    assert.deepEqual(await kept(), [`/thresh-${own}-1-test-1`]);
+    assert.deepEqual(await kept(), [`/thresh-test-${own}-1-test-1`]);
     assert.equal(await mine.sweep?.([handle()]), 0);
     assert.equal((await kept()).length, 1);
     await mine.release?.(handle());
@@ -313,7 +307,7 @@ describe('a container outlives its agent', { skip }, () => {
     await using at = await places();
     const script = 'i=0; while [ $i -lt 300 ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done; printf end; exit 4';
     const first = await begun(at, { script });
-    assert.equal((await first.started.ended).exitCode, 4);
+    assert.deepEqual(await first.started.ended, { outcome: 'fail', exitCode: 4 });
     const pieces: Buffer[] = [];
     const again = await executor({ owner: first.own }).adopt?.(first.handle(), {
       ...first.job,

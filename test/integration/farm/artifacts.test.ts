@@ -6,6 +6,7 @@ import { processExecutor } from '../../../agent/executor/process.ts';
 import { fileObjects } from '../../../controller/store/file-objects.ts';
 import type { ArtifactList, JUnitAnswer } from '../../../protocol/artifact.ts';
 import { quickTimes, type TestAgentOptions, TestFarm } from '../../support/farm.ts';
+import { ProcessFarm } from '../../support/processes.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 /** A farm whose agent runs real processes. @param steps of the one job, as YAML */
@@ -218,5 +219,28 @@ test('when no controller takes them the end says so, and the run passes', async 
   assert.match(
     run.at[0]?.attempts[0]?.message ?? '',
     /artifacts were not stored: no controller has taken them: the cable is out/,
+  );
+});
+
+test('a controller that is killed in the middle of an upload loses nothing: it is sent again', async () => {
+  const script = `head -c 5000000 /dev/urandom > "$ARTIFACTS/big"\nsha256sum < "$ARTIFACTS/big"`;
+  await using farm = await ProcessFarm.start({
+    jobs: { 'jobs.yaml': `manual:\n- name: job\n  steps:\n${step('test', script)}` },
+    times: quickTimes,
+  });
+  await chmod(farm.dir, 0o711);
+  const first = await farm.startController('c1', { probe: { point: 'artifact-half-received', nth: 3 } });
+  await farm.leader();
+  await farm.startAgent({ name: 'a1', executor: 'process' });
+  const id = await farm.run('job');
+  await farm.until('the controller is killed', async () => !first.running);
+  await farm.startController('c1');
+  const run = await farm.ended(id, 20_000);
+  assert.deepEqual([run.state, run.at[0]?.attempts.length], ['passed', 1], run.reason);
+  const list = await farm.api<ArtifactList>('GET', `/api/runs/${id}/artifacts`);
+  const [sha256] = (await farm.logOf(id, 'test')).split(' ');
+  assert.deepEqual(
+    list.files.map((f) => [f.path, f.sizeBytes, f.sha256]),
+    [['big', 5_000_000, sha256]],
   );
 });

@@ -19,8 +19,8 @@ manual:
 `;
 
 /** Agent `a1` runs step `main` when it resolves. */
-async function heldFarm() {
-  const farm = await ProcessFarm.start({ jobs: {}, times: quickTimes });
+async function heldFarm(times = quickTimes) {
+  const farm = await ProcessFarm.start({ jobs: {}, times });
   try {
     const { letGo } = await printingIn(farm.dir);
     const dir = join(farm.dir, 'witness');
@@ -64,16 +64,13 @@ test('another agent takes the run of one that was killed, in a new round, within
 });
 
 test('an agent that is started again at once kills the step that it had left, and the run goes on without waiting for a lease', async () => {
-  await using t = await heldFarm();
+  await using t = await heldFarm({ ...quickTimes, leaseMs: 60_000 });
   const [orphan = 0] = await t.pids();
   await t.agent.kill();
   assert.ok(await runs(orphan), 'a step survives its agent');
-  const startedAtMs = performance.now();
   await t.farm.startAgent({ name: 'a1', executor: 'process' });
   assert.ok(!(await runs(orphan)), 'it is dead before the agent has joined');
   await until('the step runs again', async () => (await t.pids()).length === 2);
-  const tookMs = performance.now() - startedAtMs;
-  assert.ok(tookMs < leaseMs, `it took ${tookMs} ms, a lease has ${leaseMs}`);
   await t.letGo();
   const run = await t.farm.ended(t.id);
   assert.deepEqual([run.state, run.round], ['passed', 2]);

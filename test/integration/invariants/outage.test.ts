@@ -47,8 +47,10 @@ async function busyFarm() {
     await farm.startAgent({ name: 'a1', executor: 'process', queues: ['processes'] });
     await farm.startAgent({ name: 'a2' });
     const ids = await Promise.all(['process', 'scripted', 'ends-meanwhile'].map((job) => farm.run(job)));
-    for (const id of ids)
-      await farm.until('the step runs', async () => stepOf(await farm.getRun(id), 'main')?.attempts[0]?.state === 'running');
+    for (const id of ids) {
+      const runs = async () => stepOf(await farm.getRun(id), 'main')?.attempts[0]?.state === 'running';
+      await farm.until('the step runs', runs, patienceMs);
+    }
     await farm.until('both print', async () => (await printing.written('shell')) && (await printing.written('scripted')));
     const linesNow = async () => (await printing.written('shell')).split('\n').length;
 

@@ -49,7 +49,7 @@ const checkpoint: FarmRecord = {
 async function appendAll(nc: NatsConnection, records: FarmRecord[]): Promise<void> {
   const { state } = await (await jetstreamManager(nc)).streams.info('RUNS');
   const writer = runsWriter({ js: jetstream(nc), afterSeq: state.last_seq, now: () => 0, timeoutMs: 5_000 });
-  for (const record of records) await writer.append(record);
+  for (const [i, record] of records.entries()) await writer.append({ ...record, nth: state.last_seq + i + 1 });
 }
 
 test('a reader from which records were purged while it was cut off begins anew, and keeps nothing that has ended', async () => {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { chmod } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
+import { processExecutor } from '../../../agent/executor/process.ts';
 import { type S3Settings, s3Objects } from '../../../controller/store/s3-objects.ts';
+import type { JUnitAnswer } from '../../../protocol/artifact.ts';
+import { quickTimes, TestFarm } from '../../support/farm.ts';
 import { need } from '../../support/need.ts';
 import { objectsSuite } from '../../support/objects-suite.ts';
 import { startTestS3, type TestS3 } from '../../support/s3.ts';
@@ -14,8 +18,8 @@ describe('S3', { skip: need('ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin') 
   });
   after(() => s3?.[Symbol.asyncDispose]());
 
-  const open = (settings: S3Settings) => {
-    const objects = s3Objects(settings);
+  const open = (settings: S3Settings, how?: Parameters<typeof s3Objects>[1]) => {
+    const objects = s3Objects(settings, how);
     return { objects, [Symbol.asyncDispose]: async () => objects.close() };
   };
   objectsSuite('S3, below a prefix', async () => open({ ...(await s3.bucket()), prefix: 'farm/one/' }));
@@ -42,8 +46,8 @@ describe('S3', { skip: need('ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin') 
   });
 
   test('more objects than one page holds are listed to the last', async () => {
-    await using it = open(await s3.bucket());
-    const keys = Array.from({ length: 1_100 }, (_, i) => `many/${String(i).padStart(4, '0')}`);
+    await using it = open(await s3.bucket(), { pageKeys: 10 });
+    const keys = Array.from({ length: 35 }, (_, i) => `many/${String(i).padStart(4, '0')}`);
     for (let i = 0; i < keys.length; i += 50)
       await Promise.all(keys.slice(i, i + 50).map((key) => it.objects.put(key, Buffer.from('x'))));
     const listed: string[] = [];
@@ -59,6 +63,45 @@ describe('S3', { skip: need('ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin') 
     assert.equal(await two.objects.get('a'), undefined);
     for await (const { key } of two.objects.list('')) assert.fail(`listed ${key}`);
     await assert.rejects(two.objects.get('../one/a'));
+  });
+
+  test('a whole farm keeps logs, artifacts and results in a bucket, and reads them from there', async () => {
+    const settings = await s3.bucket();
+    await using it = open({ ...settings, prefix: 'farm/' });
+    const jobs = `manual:
+- name: job
+  steps:
+  - name: test
+    script: |
+      echo out
+      head -c 20000000 /dev/zero > "$ARTIFACTS/zeros"
+      echo '<testsuite><testcase name="a"/></testsuite>' > "$ARTIFACTS/junit.xml"
+`;
+    await using farm = await TestFarm.start({
+      jobs: { 'jobs.yaml': jobs },
+      times: quickTimes,
+      settings: { s3: { ...settings, prefix: 'farm/' } },
+    });
+    await chmod(farm.dir, 0o711);
+    await farm.addAgent({ name: 'a1', executor: processExecutor() });
+    const { id, state, reason } = await farm.ended(await farm.run('job'));
+    assert.equal(state, 'passed', reason);
+    await farm.until('it is archived', async () => (await farm.getRun(id)).archived);
+    const dir = `results/logs/job/${id}`;
+    const keys: string[] = [];
+    for await (const { key } of it.objects.list('results/')) keys.push(key);
+    assert.deepEqual(
+      keys,
+      ['artifacts/junit.xml', 'artifacts/zeros', 'build-log.txt', 'finished.json', 'prowjob.json', 'started.json', 'thresh.json']
+        .map((name) => `${dir}/${name}`)
+        .concat('results/logs/job/latest-build.txt'),
+    );
+    assert.equal(String(await it.objects.get(`${dir}/build-log.txt`)), 'out\n');
+    assert.equal(await farm.logOf(id, 'test'), 'out\n');
+    const headers = { authorization: `Bearer ${farm.adminToken}`, range: 'bytes=19999990-' };
+    const part = await fetch(`${farm.url}/api/runs/${id}/artifacts/test/zeros`, { headers });
+    assert.deepEqual([part.status, (await part.arrayBuffer()).byteLength], [206, 10]);
+    assert.equal((await farm.api<JUnitAnswer>('GET', `/api/runs/${id}/junit`)).tests, 1);
   });
 
   test('a bucket that is not there, and wrong keys, are errors and not empty answers', async () => {

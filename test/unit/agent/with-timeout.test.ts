@@ -147,6 +147,50 @@ test('what could not be run is an error, also when it was asked to stop', async 
   assert.deepEqual(await p.started.ended, { outcome: 'error', message: 'the image is not there' });
 });
 
+test('what was lost by no fault of its own is neither an error nor a failure', async () => {
+  const p = pretend();
+  await p.begin();
+  p.exit({ lost: 'the engine was stopped' });
+  assert.deepEqual(await p.started.ended, { outcome: 'lost', message: 'the engine was stopped' });
+});
+
+test('an engine that tells the beginning itself is timed from then on, less what has passed already', async () => {
+  const set: number[] = [];
+  const after: After = (ms) => {
+    set.push(ms);
+    return () => {};
+  };
+  const running = { exit: Promise.resolve({ exitCode: 0 }), term: () => true, kill: () => true };
+  const engine: Engine = {
+    kind: 'docker',
+    tellsBegin: true,
+    reap: async () => false,
+    run: (job, begun) => ({
+      ...running,
+      exit: Promise.resolve(job.handle({ kind: 'scripted' }))
+        .then(() => begun())
+        .then(() => running.exit),
+    }),
+    adopt: async (_, __, begun) => {
+      begun(1_000);
+      return running;
+    },
+  };
+  const executor = withTimeout(engine, after);
+  const job = {
+    key: { run: '1', step: 's', attempt: 1 },
+    spec: stepWith({ timeoutMs: 5_000 }),
+    env: {},
+    workspace: '/w',
+    scratch: '/s',
+    output: () => {},
+    handle: () => {},
+  };
+  await executor.start(job).ended;
+  await (await executor.adopt?.({ kind: 'scripted' }, job))?.ended;
+  assert.deepEqual(set, [5_000, 4_000]);
+});
+
 test('durations are said in the largest unit that fits', () => {
   assert.deepEqual([5_400_000, 7_200_000, 15_000, 1_500, 0].map(durationText), ['90m', '2h', '15s', '1500ms', '0ms']);
 });

@@ -35,6 +35,7 @@ const routes: { method: 'GET' | 'POST'; url: string; payload?: object; token: 'a
   { method: 'GET', url: '/api/deliveries', token: 'admin' },
   { method: 'GET', url: '/api/deliveries/github/1', token: 'admin' },
   { method: 'GET', url: '/api/farm', token: 'admin' },
+  { method: 'GET', url: '/api/checks', token: 'admin' },
   { method: 'GET', url: '/api/events', token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}/events`, token: 'admin' },
   { method: 'POST', url: '/api/login-links', token: 'admin' },

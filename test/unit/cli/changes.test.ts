@@ -62,6 +62,14 @@ test('drain, its undoing and revoke set the state of an agent', async () => {
   assert.deepEqual(states, [{ state: 'draining' }, { state: 'serving' }, { state: 'revoked', reason: 'stolen' }]);
 });
 
+test('a login link stands alone on standard output', async () => {
+  await using farm = await fakeFarm();
+  farm.on('POST /api/login-links', { body: { code: 'c0de', expiresAtMs: nowMs + 600_000 } });
+  const { out, err } = await thresh(['login', '--url', farm.url]);
+  assert.equal(out, `${farm.url}/login#c0de\n`);
+  assert.match(err, /works once, within 10m 00s/);
+});
+
 test('a join token stands alone on standard output', async () => {
   await using farm = await fakeFarm();
   farm.on('POST /api/agents/tokens', { status: 201, body: { token: 'abc.def', expiresAtMs: nowMs + 86_400_000 } });

@@ -17,7 +17,7 @@ test('the help names every command, the environment and the exit codes', async (
   const { out, code } = await thresh(['--help']);
   assert.equal(code, 0);
   const commands =
-    'up controller agent run runs show logs cancel retry queues agents drain revoke deliveries check webhook nats-config';
+    'up controller agent run runs show logs cancel retry queues agents drain revoke deliveries login doctor check webhook nats-config';
   for (const command of commands.split(' ')) assert.match(out, new RegExp(`^  ${command}\\b`, 'm'));
   for (const word of ['THRESH_URL', 'THRESH_TOKEN', 'NO_COLOR', 'FORCE_COLOR', 'Exit codes:', '130'])
     assert.ok(out.includes(word), word);
@@ -36,7 +36,7 @@ test('each command teaches by example', async () => {
 });
 
 test('every command that talks to the farm has --url, --token-file and --json', async () => {
-  for (const command of 'run runs show logs cancel retry queues agents drain revoke deliveries webhook'.split(' ')) {
+  for (const command of 'run runs show logs cancel retry queues agents drain revoke deliveries login webhook'.split(' ')) {
     const { out } = await thresh([command, '--help']);
     for (const option of ['--url', '--token-file', '--json']) assert.ok(out.includes(option), `${command} ${option}`);
   }
@@ -85,6 +85,8 @@ test('up has defaults for a laptop', async () => {
     listen: { host: '127.0.0.1', port: 8787 },
     webhookSecretFiles: [],
     hosts: [],
+    resultsPrefix: 'results/',
+    pathStrategy: 'legacy',
     logLevel: 'info',
     agents: 1,
     executor: 'process',
@@ -94,7 +96,7 @@ test('up has defaults for a laptop', async () => {
 
 test('up takes every option, some of them several times', async () => {
   const args =
-    'up --data d --listen [::1]:0 --jobs j --secrets s --webhook-secret-file a --webhook-secret-file b --agents 3 --executor scripted --slots 4 --nats nats://n:4222 --nats-dir nd --host x --host y --log-level debug';
+    'up --data d --listen [::1]:0 --jobs j --secrets s --webhook-secret-file a --webhook-secret-file b --agents 3 --executor scripted --slots 4 --nats nats://n:4222 --nats-dir nd --host x --host y --objects s3://b/p --results-prefix r --path-strategy single --default-repo o/r --log-level debug';
   assert.deepEqual(await given('up', args.split(' ')), {
     data: 'd',
     listen: { host: '::1', port: 0 },
@@ -107,6 +109,10 @@ test('up takes every option, some of them several times', async () => {
     nats: 'nats://n:4222',
     natsDir: 'nd',
     hosts: ['x', 'y'],
+    objects: 's3://b/p',
+    resultsPrefix: 'r',
+    pathStrategy: 'single',
+    defaultRepo: { org: 'o', repo: 'r' },
     logLevel: 'debug',
   });
 });
@@ -180,4 +186,16 @@ test('check of a sound configuration ends with 0', async () => {
 test('nats-config prints the files that were written', async () => {
   const actions = { ...noActions, natsConfig: async ({ dir }: { dir: string }) => ({ files: [`${dir}/nats.conf`] }) };
   assert.equal((await thresh(['nats-config', 'out'], { actions })).out, 'out/nats.conf\n');
+});
+
+test('up and controller take what opens GitHub, and the address for links', async () => {
+  const args = '--github-app-id 17 --github-app-key-file k --github-api https://ghe/api/v3/ --github-writes-per-hour 0';
+  const expected = { githubAppId: '17', githubAppKeyFile: 'k', githubApi: 'https://ghe/api/v3', githubWritesPerHour: 0 };
+  assert.partialDeepStrictEqual(await given('up', ['up', ...args.split(' ')]), expected);
+  const more = ['--github-token-file', 't', '--public-url', 'https://ci.example.org/'];
+  assert.partialDeepStrictEqual(await given('controller', ['controller', ...more]), {
+    githubTokenFile: 't',
+    publicUrl: 'https://ci.example.org',
+  });
+  assert.match((await thresh(['up', '--public-url', 'ci.example.org'])).err, /an address such as https:\/\/ci\.example\.org/);
 });

@@ -352,8 +352,8 @@ const bad: Bad[] = [
   ],
   [
     'a field that resembles nothing',
-    withSteps('- {name: a, image: x, privileged: true}'),
-    "bad.yaml:4:25: job 'build': step 'a': 'privileged' is not a field of a step; there are: name, image, command, args, script, env, secrets, needs, when, timeout, grace_period, retries, queue, workdir",
+    withSteps('- {name: a, image: x, hologram: true}'),
+    "bad.yaml:4:25: job 'build': step 'a': 'hologram' is not a field of a step; there are: name, image, command, args, script, env, secrets, needs, when, timeout, grace_period, retries, queue, workdir, on_lease_loss, pull_policy, resources, user, network, privileged, capabilities, host_paths",
   ],
   [
     'needs that are no list',

@@ -85,6 +85,7 @@ test("a file of Prow's common shapes gives a job of each type", async (t) => {
         graceMs: 15_000,
         retries: 0,
         queue: 'default',
+        resources: { cpu: 2, memoryBytes: 4 * 1024 ** 3 },
       },
     ],
   });

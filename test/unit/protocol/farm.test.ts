@@ -9,6 +9,7 @@ import { newRun, pullRefs, stepShape } from '../../support/runs.ts';
 import { anyRun } from './play.ts';
 
 const base = { v: recordVersion, term: 1, atMs: 5_000 };
+const positions = { deliveries: 1, notices: 0 };
 
 const verdictOf = (over: Partial<Verdict>): Verdict => ({
   decision: 'done',
@@ -28,8 +29,11 @@ class Stream {
   readonly records: { record: FarmRecord; seq: number }[] = [];
   private deliveries = 0;
 
-  append(record: FarmRecord): string[] {
+  append(wanted: FarmRecord): string[] {
     const seq = this.records.length + 1;
+    const { term, nth } = this.farm;
+    const record: FarmRecord =
+      wanted.type === 'leader' ? { ...wanted, nth: 1 } : { ...wanted, term: Math.max(wanted.term, term), nth: nth + 1 };
     this.records.push({ record, seq });
     return this.farm.fold(record, seq);
   }
@@ -254,6 +258,44 @@ test('later compares run ids as numbers, however long they are', () => {
   assert.equal(later('10', '9'), true);
   assert.equal(later('9', '10'), false);
   assert.equal(later('9', '9'), false);
+});
+
+test('what comes of a leader whose term is over does not count', () => {
+  const farm = new Farm();
+  const records: FarmRecord[] = [
+    { ...base, type: 'leader', nth: 1, id: 'c1', url: '' },
+    { ...base, term: 2, type: 'leader', nth: 1, id: 'c2', url: '' },
+    { ...base, type: 'verdict', nth: 2, source: 'person', id: '1', positions, verdict: verdictOf({ creates: [newRun()] }) },
+    { ...base, type: 'leader', nth: 1, id: 'c1', url: '' },
+    { ...base, term: 2, type: 'leader', nth: 1, id: 'c3', url: '' },
+  ];
+  for (const [i, record] of records.entries()) farm.fold(record, i + 1);
+  assert.deepEqual([farm.term, farm.leader, farm.runs.size, farm.positions.deliveries, farm.seq], [2, 'c2', 0, 0, 5]);
+});
+
+test('when a record is missing, all that follows in its term does not count, and the next term does', () => {
+  const farm = new Farm();
+  const verdict = (nth: number): FarmRecord => {
+    const creates = [newRun(undefined, { id: `${nth}` })];
+    return { ...base, type: 'verdict', nth, source: 'person', id: `${nth}`, positions, verdict: verdictOf({ creates }) };
+  };
+  farm.fold({ ...base, type: 'leader', nth: 1, id: 'c1', url: '' }, 1);
+  farm.fold(verdict(2), 2);
+  farm.fold(verdict(4), 3);
+  farm.fold(verdict(5), 4);
+  assert.deepEqual([[...farm.runs.keys()], farm.nth], [['2'], 2]);
+  assert.equal(farm.counts(verdict(3)), true);
+  farm.fold({ ...base, term: 2, type: 'leader', nth: 1, id: 'c1', url: '' }, 5);
+  farm.fold({ ...verdict(6), term: 2, nth: 2 }, 6);
+  assert.deepEqual([...farm.runs.keys()], ['2', '6']);
+});
+
+test('a reader that begins in the middle of a term goes on from there', () => {
+  const farm = new Farm();
+  farm.fold({ ...base, term: 7, type: 'alive', nth: 30 }, 900);
+  assert.deepEqual([farm.term, farm.nth], [7, 30]);
+  assert.equal(farm.counts({ ...base, term: 7, type: 'alive', nth: 31 }), true);
+  assert.equal(farm.counts({ ...base, term: 7, type: 'alive', nth: 32 }), false);
 });
 
 /** What can be compared: a Farm without its methods. */

@@ -47,8 +47,9 @@ function setUp(over: { times?: Partial<ReportTimes>; proven?: () => boolean; run
       setImmediate(tell);
       return { total_count: statuses.length, statuses };
     },
-    write: async (_, make, { may }) => {
-      await at.turn;
+    write: async (_, make, { may, urgent, signal }) => {
+      await Promise.race([urgent ? undefined : at.turn, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      if (signal.aborted) return false;
       const write: Write | undefined = await make();
       if (!write || !may()) return false;
       const failure = at.failures.shift();
@@ -66,6 +67,7 @@ function setUp(over: { times?: Partial<ReportTimes>; proven?: () => boolean; run
     proven: async () => proven(),
     isProven: proven,
     findRun: async (id) => over.runs?.find((r) => r.id === id),
+    settled: () => {},
     doubt: (run) => void at.doubts.push(run),
     times: { ...times, ...over.times },
     log: silent,
@@ -108,8 +110,17 @@ test('a pending one that was overtaken before its turn is never sent', async () 
   at.turn = turn.promise;
   at.reporter.want(runOf('1'));
   at.reporter.want(running('1'));
-  at.reporter.want(passed('1'));
   turn.resolve();
+  await at.until(() => at.sent.length === 1);
+  assert.match(at.shown?.description ?? '', /^Running/);
+});
+
+test('an end does not wait behind pending ones: not even behind its own', async () => {
+  using at = setUp();
+  at.turn = new Promise(() => {});
+  at.reporter.want(runOf('1'));
+  await new Promise(setImmediate);
+  at.reporter.want(passed('1'));
   assert.equal(await at.outcome(passed('1')), 'made');
   assert.deepEqual(at.sent, ['success of 1']);
 });
@@ -142,6 +153,7 @@ test('a new leader leaves to a newer run what it says, although it has left the 
   using at = setUp();
   at.shown = { context: 'unit', state: 'success', description: 'Passed.', target_url: 'https://elsewhere/runs/5' };
   at.reporter.takeUp([runOf('1', { state: 'stopping' })]);
+  await at.until(() => at.reads === 1);
   at.reporter.want(runOf('1', { state: 'cancelled', reason: 'cancelled by trigger', n: 9 }));
   assert.equal(await at.outcome(passed('1')), 'overtaken');
   assert.deepEqual(at.sent, []);
