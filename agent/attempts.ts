@@ -315,7 +315,7 @@ export class Attempts {
     const spool = await this.#deps.openSpool(task);
     this.#ship(live, spool);
     const workdir = await defaultWorkdir(workspace, task);
-    if (live.phase !== 'starting' || live.returned) return { outcome: 'stopped' };
+    if (live.phase !== 'starting' || live.returned || this.#deps.stopping.aborted) return { outcome: 'stopped' };
     const mask = createMask(Object.values(secrets));
     let begun = false;
     live.started = executor.start({

@@ -26,6 +26,8 @@ function test(files) {
   // Containers of a Docker Engine of the tests' own, with an image that is made of busybox.
   ensureServer('dockerd', ['docker.io', 'iptables']);
   ensureServer('busybox', ['busybox-static']);
+  // For a machine with a network and a file system of its own (test/vm).
+  ensureServer('ip', ['iproute2']);
   // An S3 server: Ceph's object gateway on a cluster in memory.
   ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
   // A browser, and letters for it to draw.

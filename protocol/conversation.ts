@@ -21,6 +21,8 @@ import type { Task } from './task.ts';
  *     |-------------------------------------->|
  *     | 6 output          WebSocket           | any replica
  *     |<------------------------------------->|
+ *     | 6b artifacts      HTTP PUT            | any replica, before the end is said (artifact.ts)
+ *     |-------------------------------------->|
  *     | 7 notice: end     JetStream publish   |
  *     |-------------------------------------->|
  */

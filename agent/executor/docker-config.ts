@@ -134,16 +134,21 @@ export type Ended = {
   oomKilled: boolean;
   /** The last signal that it was sent by us. */
   asked?: 'SIGTERM' | 'SIGKILL';
+  /** Someone else has sent it a signal: a person, or the engine that is being stopped. */
+  signalled: boolean;
   /** The engine was away in the meantime. */
   engineWasAway: boolean;
   /** Of the container, in bytes; 0: none. */
   memoryLimit: number;
 };
 
+/** Whether it can be the end by TERM or KILL. */
+export const isSignal = (exitCode: number): boolean => exitCode === codes.SIGTERM || exitCode === codes.SIGKILL;
+
 const codes = { SIGTERM: 143, SIGKILL: 137 } as const;
 
 /** What the end of a container means. Docker tells no signals: one is named only when it was ours, or the kernel's for want of memory. */
-export function exitOf({ exitCode, oomKilled, asked, engineWasAway, memoryLimit }: Ended): Exit {
+export function exitOf({ exitCode, oomKilled, asked, signalled, engineWasAway, memoryLimit }: Ended): Exit {
   const limit = memoryLimit > 0 ? ` (limit ${bytesText(memoryLimit)})` : '';
   if (oomKilled && exitCode !== 0)
     return { exitCode, ...(exitCode === codes.SIGKILL ? { signal: 'SIGKILL' } : {}), note: `out of memory${limit}` };
@@ -151,7 +156,7 @@ export function exitOf({ exitCode, oomKilled, asked, engineWasAway, memoryLimit 
   if (asked === 'SIGKILL' && exitCode === codes.SIGKILL) return { exitCode, signal: 'SIGKILL', ...note };
   if (asked && exitCode === codes.SIGTERM) return { exitCode, signal: 'SIGTERM', ...note };
   // Stopping the engine stops its containers; when it was killed it does not know how they ended, and says 255.
-  if (engineWasAway && !asked && [codes.SIGTERM, codes.SIGKILL, 255].includes(exitCode))
-    return { lost: 'the Docker Engine was stopped, and the step with it' };
+  if (!asked && (engineWasAway || signalled) && (isSignal(exitCode) || exitCode === 255))
+    return { lost: 'its container was stopped by someone else, or with the Docker Engine' };
   return { exitCode, ...note };
 }

@@ -15,6 +15,9 @@ export type Fence = {
   id: string;
 };
 
+/** Of an agent on an engine. */
+export const fenceOf = (owner: string): Fence => ({ bridge: `thr-${owner.slice(0, 11)}`, id: owner.slice(0, 12) });
+
 const chains = ({ id }: Fence) => ({ input: `THRESH-IN-${id}`, forward: `THRESH-OUT-${id}` });
 
 /** Where clouds tell machines who they are, and give away their keys. DNS stays possible: some clouds have it on the same address. */

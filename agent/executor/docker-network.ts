@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import type { Step } from '../../protocol/job.ts';
-import { addressesOf, type Closed, type Fence, putUpFence } from './docker-fence.ts';
+import { addressesOf, type Closed, fenceOf, putUpFence } from './docker-fence.ts';
 import { reasonOf, statusOf } from './docker-pull.ts';
 import type { NodePolicy } from './policy.ts';
 
@@ -14,7 +14,7 @@ export type StepNetworks = {
 /** Of an agent: a bridge of its own on which steps do not see each other, fenced off unless the policy leaves it open. */
 export function stepNetworks({ docker, owner, policy }: { docker: Docker; owner: string; policy: NodePolicy }): StepNetworks {
   const name = `thresh-${owner}`;
-  const fence: Fence = { bridge: `thr-${owner.slice(0, 11)}`, id: owner.slice(0, 12) };
+  const fence = fenceOf(owner);
   let farm: readonly string[] = [];
   let closed: Closed[] = [];
   let queue: Promise<unknown> = Promise.resolve();

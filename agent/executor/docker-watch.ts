@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { messageOf } from '../../protocol/errors.ts';
-import { exitOf } from './docker-config.ts';
+import { exitOf, isSignal } from './docker-config.ts';
 import { demultiplex, inOrder, type Order, type Piece } from './docker-output.ts';
 import { statusOf } from './docker-pull.ts';
 import type { ExecutorJob, Exit } from './executor.ts';
@@ -57,13 +57,15 @@ export async function watch(step: Watched): Promise<Exit> {
       await managed(takeFromLog(step, true));
     }
     const { engineWasAway, ...how } = await ended;
-    const missing = whole && !engineWasAway ? false : !(await takeRest(step));
+    const missing = !(whole && !engineWasAway) && !(await takeRest(step));
+    // What a step prints while there is no engine is kept only if it still runs when the engine is back.
+    const note = missing
+      ? 'the engine has lost part of its output'
+      : engineWasAway && 'the Docker Engine was away for a while, and may have lost some of its output';
     const exit = how.state
       ? exitOf({ ...how.state, ...asked(step.at), engineWasAway })
       : { lost: 'its container was removed by someone else' };
-    return missing && 'exitCode' in exit
-      ? { ...exit, note: [exit.note, 'the engine has lost part of its output'].filter(Boolean).join('; ') }
-      : exit;
+    return note && 'exitCode' in exit ? { ...exit, note: exit.note ? `${exit.note}; ${note}` : note } : exit;
   } catch (error) {
     if (!(error instanceof OutputLost)) throw error;
     ask(step.at, 'SIGKILL');
@@ -127,27 +129,49 @@ export async function takeFromLog(step: Watched, follow: boolean): Promise<numbe
   return at;
 }
 
+type Call = { path: string; method: 'GET' | 'POST'; options?: object };
 type Dial = (
-  call: { path: string; method: 'GET'; isStream: true; statusCodes: Record<number, true | string>; options: object },
+  call: Call & { isStream: true; statusCodes: Record<number, true | string> },
   done: (error: unknown, stream: Readable) => void,
 ) => void;
 
-/** As a stream in both cases: dockerode's own call reads all of it into memory when it is not to follow. */
-export const openLog = ({ id, modem }: Docker.Container, follow: boolean): Promise<Readable> =>
+/**
+ * An answer as a stream. dockerode's own calls read all of a log into memory when it is not to be followed, and one that waits never
+ * settles when the engine goes away after it has begun to answer; reading this throws then.
+ */
+const dial = ({ modem }: Docker.Container, call: Call): Promise<Readable> =>
   new Promise((resolve, reject) => {
-    const { dial } = modem as { dial: Dial };
-    dial.call(
-      modem,
-      {
-        path: `/containers/${id}/logs?`,
-        method: 'GET',
-        isStream: true,
-        statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
-        options: { stdout: true, stderr: true, follow },
-      },
-      (error, stream) => (error ? reject(error) : resolve(stream)),
+    const statusCodes = { 200: true, 404: 'no such container', 500: 'server error' } as const;
+    (modem as { dial: Dial }).dial.call(modem, { ...call, isStream: true, statusCodes }, (error, stream) =>
+      error ? reject(error) : resolve(stream),
     );
   });
+
+export const openLog = (container: Docker.Container, follow: boolean): Promise<Readable> =>
+  dial(container, { path: `/containers/${container.id}/logs?`, method: 'GET', options: { stdout: true, stderr: true, follow } });
+
+/** Resolves when the container does not run (any more); throws when the engine goes away meanwhile. */
+async function untilExit(container: Docker.Container): Promise<void> {
+  for await (const _ of await dial(container, { path: `/containers/${container.id}/wait`, method: 'POST' })) {
+    // its body comes when it has
+  }
+}
+
+/**
+ * Whether someone has sent the container a signal: docker kill, docker stop, or the engine that is being stopped itself. The engine
+ * remembers its last few hundred events.
+ */
+async function wasSignalled(container: Docker.Container, startedAt: string): Promise<boolean> {
+  const filters = JSON.stringify({ container: [container.id], event: ['kill'] });
+  const options = { since: Math.floor(Date.parse(startedAt) / 1_000), until: (Date.now() / 1_000).toFixed(3), filters };
+  try {
+    for await (const _ of await dial(container, { path: '/events?', method: 'GET', options })) return true;
+  } catch (error) {
+    // The engine is away: it is asked again when it is back.
+    if (statusOf(error) === undefined) throw error;
+  }
+  return false;
+}
 
 const restTries = 5;
 
@@ -171,7 +195,7 @@ async function takeRest(step: Watched): Promise<boolean> {
 
 type Ended = {
   /** Absent: the container is not there any more. */
-  state?: { exitCode: number; oomKilled: boolean; memoryLimit: number };
+  state?: Omit<Parameters<typeof exitOf>[0], 'asked' | 'engineWasAway'>;
   engineWasAway: boolean;
 };
 
@@ -180,12 +204,14 @@ async function untilEnded(container: Docker.Container, at: Progress): Promise<En
   let engineWasAway = false;
   for (let waitMs = 100; ; ) {
     try {
-      await container.wait();
+      await untilExit(container);
       const { State, HostConfig } = await container.inspect();
       if (!State.Running) {
         at.ended = true;
-        const state = { exitCode: State.ExitCode, oomKilled: State.OOMKilled, memoryLimit: HostConfig.Memory ?? 0 };
-        return { state, engineWasAway };
+        const signalled =
+          !at.asked && !State.OOMKilled && isSignal(State.ExitCode) && (await wasSignalled(container, State.StartedAt));
+        const { ExitCode: exitCode, OOMKilled: oomKilled } = State;
+        return { state: { exitCode, oomKilled, signalled, memoryLimit: HostConfig.Memory ?? 0 }, engineWasAway };
       }
     } catch (error) {
       if (statusOf(error) === 404) {

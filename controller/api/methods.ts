@@ -12,7 +12,8 @@ export function noteRoutes(app: FastifyInstance): (request: FastifyRequest) => n
   return (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
     const allowed = [...new Set(routes.filter((r) => fits(r.parts, path.split('/'))).map((r) => r.method))];
-    if (allowed.length > 0)
+    // A route that takes the method may have found that its file is not there.
+    if (allowed.length > 0 && !allowed.includes(request.method))
       throw new FarmError('METHOD_NOT_ALLOWED', { method: request.method, allowed: allowed.sort().join(', ') });
     throw new FarmError('NOT_FOUND', { what: `page '${path.slice(0, 255)}' here` });
   };

@@ -47,7 +47,7 @@ export const pages: FastifyPluginAsync<{ dir?: string }> = async (app, { dir }) 
 const notBuilt = `This farm is running, but its pages were not built.
 
 In the checkout:   npm run build
-then load this page again (the farm need not be restarted, unless it was started before with other files).
+then start the farm again.
 
 Everything is there on the command line too: thresh help
 `;

@@ -50,7 +50,10 @@ async function archiveLogs(run: Run, { archiveLog, wallMs, logPatienceMs }: Arch
   for (const { name: step, attempts } of run.at)
     for (const { attempt, logBytes, endedAtMs } of attempts) {
       const giveUp = wallMs() - (endedAtMs ?? 0) > logPatienceMs;
-      const log = await archiveLog({ run: run.id, step, attempt }, logBytes === undefined ? { giveUp } : { total: logBytes, giveUp });
+      const log = await archiveLog(
+        { run: run.id, step, attempt },
+        logBytes === undefined ? { giveUp } : { total: logBytes, giveUp },
+      );
       if (!log) return undefined;
       logs.set(logName({ step, attempt }), log);
     }
@@ -66,7 +69,8 @@ async function publish(run: Run, logs: Logs, { objects, publishing, readLog, sig
   const index = { v: 1, run: run.id, job: run.job, state: run.state, steps };
   await objects.put(places.file('thresh.json'), prowJson(index));
   signal?.throwIfAborted();
-  if (places.alias !== undefined) await objects.put(publishing.prefix + places.alias, Buffer.from(`${publishing.url}/${places.dir}`));
+  if (places.alias !== undefined)
+    await objects.put(publishing.prefix + places.alias, Buffer.from(`${publishing.url}/${places.dir}`));
   for (const path of places.latest) await advanceLatest(objects, publishing.prefix + path, run.id, signal);
   await objects.put(places.file('finished.json'), prowJson(finishedJson(run, finalSha, metadata)));
 }

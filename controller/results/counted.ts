@@ -5,7 +5,9 @@ import type { AttemptKey } from '../../protocol/task.ts';
 export function countedAttempt(run: Run, step: string): Attempt | undefined {
   const at = run.at.find((s) => s.name === step);
   const last = at?.attempts.at(-1);
-  return at && last && isSettled(at.state) && last.round === run.round && last.state !== 'lost' && last.state !== 'returned' ? last : undefined;
+  return at && last && isSettled(at.state) && last.round === run.round && last.state !== 'lost' && last.state !== 'returned'
+    ? last
+    : undefined;
 }
 
 /** Each step that has one, in the order of the steps. */

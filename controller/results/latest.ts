@@ -5,7 +5,12 @@ import { isNewer } from './paths.ts';
 const turns = new Map<string, Promise<void>>();
 
 /** Makes a `latest-build.txt` name this run, unless it names a newer one: runs do not end in the order in which they began. */
-export async function advanceLatest(objects: Pick<Objects, 'get' | 'put'>, key: string, id: string, signal?: AbortSignal): Promise<void> {
+export async function advanceLatest(
+  objects: Pick<Objects, 'get' | 'put'>,
+  key: string,
+  id: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const before = turns.get(key) ?? Promise.resolve();
   const turn = before
     .catch(() => {})

@@ -69,5 +69,4 @@ function part(name: string): string {
 }
 
 /** Whether `id` is the newer run: of two numbers of which JavaScript cannot hold one. */
-export const isNewer = (id: string, than: string): boolean =>
-  /^\d{1,20}$/.test(than) ? BigInt(id) > BigInt(than) : true;
+export const isNewer = (id: string, than: string): boolean => (/^\d{1,20}$/.test(than) ? BigInt(id) > BigInt(than) : true);

@@ -61,7 +61,8 @@ export function prowJobJson(run: Run): object {
   const { refs } = run;
   const [pull] = refs?.pulls ?? [];
   // Prow has no word for a run that a person started without a pull request.
-  const type = run.type === 'manual' ? (refs?.pulls.length === 1 ? 'presubmit' : refs?.pulls.length ? 'batch' : 'periodic') : run.type;
+  const type =
+    run.type === 'manual' ? (refs?.pulls.length === 1 ? 'presubmit' : refs?.pulls.length ? 'batch' : 'periodic') : run.type;
   const labels = {
     'created-by-prow': 'true',
     'prow.k8s.io/build-id': run.id,

@@ -27,7 +27,12 @@ const mostSmallBytes = 1024 * 1024;
 const mostMissingNamed = 100;
 
 /** Gives the artifacts of the attempts that count the names under which they are found. */
-export async function publishArtifacts(run: Run, places: RunPlaces, objects: Objects, signal?: AbortSignal): Promise<PublishedArtifacts> {
+export async function publishArtifacts(
+  run: Run,
+  places: RunPlaces,
+  objects: Objects,
+  signal?: AbortSignal,
+): Promise<PublishedArtifacts> {
   const published: PublishedArtifacts = { steps: [], metadata: {} };
   for (const { name: step, state } of run.at) {
     const counted = countedAttempt(run, step);
@@ -85,7 +90,13 @@ async function copyAll(
 }
 
 /** Files that say something about the run: the user's `metadata.json`, as Prow merges it, and what the checkout has done. */
-async function readKnown(key: AttemptKey, { files }: Manifest, places: RunPlaces, objects: Objects, into: PublishedArtifacts): Promise<void> {
+async function readKnown(
+  key: AttemptKey,
+  { files }: Manifest,
+  places: RunPlaces,
+  objects: Objects,
+  into: PublishedArtifacts,
+): Promise<void> {
   const json = async (path: string): Promise<unknown> => {
     if (!files.some((f) => f.path === path && f.sizeBytes <= mostSmallBytes)) return undefined;
     const body = await objects.get(places.artifact(key.step, path));
@@ -93,7 +104,8 @@ async function readKnown(key: AttemptKey, { files }: Manifest, places: RunPlaces
   };
   try {
     const metadata = await json('metadata.json');
-    if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)) into.metadata = { ...into.metadata, ...metadata };
+    if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata))
+      into.metadata = { ...into.metadata, ...metadata };
     if (key.step !== checkoutStep) return;
     const records = await json('clone-records.json');
     const sha = Array.isArray(records) ? records.map(finalShaOf).find((s) => s !== undefined) : undefined;

@@ -13,7 +13,12 @@ type Deps = { objects: Pick<Objects, 'put'>; readLog: LogReader };
 type Part = { key: AttemptKey; head: string; log: ArchivedLog | undefined };
 
 /** Writes `build-log.txt`: the log of the only step, or those of all in order, each below a line with its name and also by itself. */
-export async function publishLogs(run: Run, logs: ReadonlyMap<string, ArchivedLog>, places: RunPlaces, { objects, readLog }: Deps): Promise<void> {
+export async function publishLogs(
+  run: Run,
+  logs: ReadonlyMap<string, ArchivedLog>,
+  places: RunPlaces,
+  { objects, readLog }: Deps,
+): Promise<void> {
   const parts: Part[] = countedAttempts(run).map(({ key, attempt }) => ({
     key,
     head: `==> step ${key.step}: ${attempt.state}${key.attempt > 1 ? ` (attempt ${key.attempt})` : ''} <==\n`,

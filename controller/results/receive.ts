@@ -98,7 +98,13 @@ export const receive: FastifyPluginAsync<ReceiveDeps> = async (app, deps) => {
 };
 
 /** Stores a file, and beside it what it says when it is a test report. */
-async function store(key: AttemptKey, path: string, body: Readable, sizeBytes: number, { objects, probe }: ReceiveDeps): Promise<Stored> {
+async function store(
+  key: AttemptKey,
+  path: string,
+  body: Readable,
+  sizeBytes: number,
+  { objects, probe }: ReceiveDeps,
+): Promise<Stored> {
   const report = isJUnit(path) ? junitReader() : undefined;
   const idle = setTimeout(() => body.destroy(new Error(`nothing came for ${idleMs / 1000} s`)), idleMs);
   const wrongSize = (got: string) =>
@@ -129,13 +135,15 @@ async function checkManifest(key: AttemptKey, { files }: Manifest, objects: Obje
   const wanted = new Map(files.map(({ path, sizeBytes }) => [path, sizeBytes]));
   const total = files.reduce((sum, f) => sum + f.sizeBytes, 0);
   if (wanted.size !== files.length) throw new FarmError('BAD_MANIFEST', { why: 'it names a file twice' });
-  if (total > artifactLimits.totalBytes) throw new FarmError('BAD_MANIFEST', { why: `it names more than ${artifactLimits.totalBytes} bytes` });
+  if (total > artifactLimits.totalBytes)
+    throw new FarmError('BAD_MANIFEST', { why: `it names more than ${artifactLimits.totalBytes} bytes` });
   const prefix = stagedFiles(key);
   for await (const { key: stored, sizeBytes } of objects.list(prefix)) {
     const path = stored.slice(prefix.length);
     if (wanted.get(path) === sizeBytes) wanted.delete(path);
   }
-  for (const path of wanted.keys()) throw new FarmError('BAD_MANIFEST', { why: `'${path.slice(0, 200)}' was not stored with that size` });
+  for (const path of wanted.keys())
+    throw new FarmError('BAD_MANIFEST', { why: `'${path.slice(0, 200)}' was not stored with that size` });
 }
 
 /** @throws FarmError UNAUTHORIZED, ARTIFACT_TOKEN, ARTIFACT_REVOKED, UNAVAILABLE (this replica does not know the attempt yet) */

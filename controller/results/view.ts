@@ -9,7 +9,11 @@ import { type Publishing, placesOf } from './published.ts';
 import { readJUnit, readManifest, stagedFile } from './staged.ts';
 
 export type ViewDeps = { objects: Objects; publishing: Publishing };
-export type ArtifactFile = { sizeBytes: number; sha256: string; read: (range?: { start: number; end?: number }) => Promise<Readable> };
+export type ArtifactFile = {
+  sizeBytes: number;
+  sha256: string;
+  read: (range?: { start: number; end?: number }) => Promise<Readable>;
+};
 
 const mostListed = 10_000;
 const mostManifests = 16;

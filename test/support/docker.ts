@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import Docker from 'dockerode';
 import { type DockerOptions, dockerExecutor } from '../../agent/executor/docker.ts';
-import { takeDownFence } from '../../agent/executor/docker-fence.ts';
+import { fenceOf, takeDownFence } from '../../agent/executor/docker-fence.ts';
 import type { Executor } from '../../agent/executor/executor.ts';
 import { need } from './need.ts';
 
@@ -32,7 +32,6 @@ export class TestDocker {
   readonly dir: string;
   readonly socketPath: string;
   readonly engine: Docker;
-  readonly #owners = new Set<string>();
   #daemon: ChildProcess | undefined;
 
   private constructor(dir: string) {
@@ -109,7 +108,6 @@ export class TestDocker {
   executor(change: Partial<DockerOptions> = {}): Executor {
     const owner = change.owner ?? newOwner();
     const options = { owner, agent: `test-${owner}`, defaultImage: testImage, socketPath: this.socketPath, ...change };
-    this.#owners.add(options.owner);
     return dockerExecutor(options);
   }
 
@@ -130,13 +128,15 @@ export class TestDocker {
         .getContainer(Id)
         .remove({ force: true })
         .catch(() => {});
-    for (const { Id, Name } of await this.engine.listNetworks().catch(() => []))
+    for (const { Id, Name, Labels } of await this.engine.listNetworks().catch(() => [])) {
+      const owner = Labels?.['thresh.owner'];
+      if (owner) await takeDownFence(fenceOf(owner));
       if (!['none', 'host', 'bridge'].includes(Name))
         await this.engine
           .getNetwork(Id)
           .remove()
           .catch(() => {});
-    for (const owner of this.#owners) await takeDownFence({ bridge: `thr-${owner.slice(0, 11)}`, id: owner.slice(0, 12) });
+    }
     await this.stopDaemon();
     // What an engine that had to be killed has left mounted.
     const mounts = (await readFile('/proc/mounts', 'utf8').catch(() => '')).split('\n').map((line) => line.split(' ')[1] ?? '');

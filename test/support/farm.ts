@@ -179,7 +179,8 @@ export class TestFarm extends FarmClient implements AsyncDisposable {
     for (const step of this.#steps) step.kill();
     await Promise.all(this.controllers.map((c) => c.stop()));
     await this.nats.stop();
-    await rm(this.dir, { recursive: true, force: true });
+    // A leader that has just stopped may be in the middle of a file.
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

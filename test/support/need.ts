@@ -15,6 +15,8 @@ const components = {
   iptables: 'sudo apt-get install iptables',
   cc: 'sudo apt-get install gcc libc6-dev',
   chromium: 'sudo apt-get install chromium',
+  unshare: 'sudo apt-get install util-linux',
+  'systemd-analyze': 'sudo apt-get install systemd',
   'ceph-mon': 'sudo apt-get install ceph-mon ceph-common',
   'ceph-osd': 'sudo apt-get install ceph-osd',
   radosgw: 'sudo apt-get install radosgw',

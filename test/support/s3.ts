@@ -123,7 +123,10 @@ async function answers(url: string, server: ChildProcess): Promise<void> {
   for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(100)) {
     if (server.exitCode !== null) throw new Error(`radosgw ended with code ${server.exitCode}`);
     const ok = await fetch(url).then(
-      async (r) => (await r.arrayBuffer(), r.ok),
+      async (r) => {
+        await r.arrayBuffer();
+        return r.ok;
+      },
       () => false,
     );
     if (ok) return;

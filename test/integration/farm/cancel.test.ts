@@ -26,7 +26,7 @@ manual:
   steps: [{name: main, script: "append ${dir}/never x"}]
 - name: between
   steps:
-  - {name: first, script: "wait-file ${dir}/go"}
+  - {name: first, script: "print begun\\nwait-file ${dir}/go"}
   - {name: main, needs: [first], script: "append ${dir}/never x"}
 - name: tidy
   steps: [{name: main, script: "print done"}]
@@ -49,14 +49,17 @@ async function farmWith({ executor, times = quickTimes, grace = '300ms' }: With 
       () => true,
       () => false,
     );
-  const when = (run: string, step: string, what: 'assigned' | 'running' | 'stopping' | 'ready') =>
+  const when = (run: string, step: string, what: 'assigned' | 'stopping' | 'ready') =>
     farm.until(`step ${step} is ${what}`, async () => {
       const found = stepOf(await farm.getRun(run), step);
-      return found && (found.state === what || lastAttempt(found)?.state === what);
+      return found && (what === 'ready' ? found.state : lastAttempt(found)?.state) === what;
     });
+  /** It has come to the line behind the one that says so. */
+  const begun = (run: string, step: string) =>
+    farm.until(`step ${step} has begun`, async () => (await farm.logOf(run, step)) === 'begun\n');
   const go = () => writeFile(join(dir, 'go'), '');
   const held = stack.move();
-  return { farm, cancel, go, isThere, when, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { farm, cancel, go, isThere, when, begun, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 const states = (run: Run) => run.at.map((s) => [s.name, s.state, s.attempts.map((a) => a.state).join()]);
@@ -89,7 +92,7 @@ test('a step that is on its way into the executor is stopped there', async () =>
 test('a running step hears of its cancel within a second, though beats are held longer; finally steps still run', async () => {
   await using t = await farmWith({ times: {} });
   const id = await t.farm.run('hold');
-  await t.when(id, 'main', 'running');
+  await t.begun(id, 'main');
   const askedAtMs = performance.now();
   await t.cancel(id);
   const run = await t.farm.until('the step ends', async () => {
@@ -112,7 +115,7 @@ test('a running step hears of its cancel within a second, though beats are held 
 test('a forced cancel does not wait for finally steps', async () => {
   await using t = await farmWith();
   const id = await t.farm.run('hold');
-  await t.when(id, 'main', 'running');
+  await t.begun(id, 'main');
   await t.cancel(id, { force: true });
   const run = await t.farm.ended(id);
   assert.deepEqual(states(run), [
@@ -125,7 +128,7 @@ test('a forced cancel does not wait for finally steps', async () => {
 test('a step that ignores TERM is killed when its grace is over', async () => {
   await using t = await farmWith();
   const id = await t.farm.run('stubborn');
-  await t.when(id, 'main', 'running');
+  await t.begun(id, 'main');
   await t.cancel(id);
   const run = await t.farm.ended(id, 3_000);
   const last = lastAttempt(stepOf(run, 'main'));
@@ -136,7 +139,7 @@ test('a step that ignores TERM is killed when its grace is over', async () => {
 test('cancelling what is being cancelled changes nothing, unless it is by force', async () => {
   await using t = await farmWith({ grace: '1500ms' });
   const id = await t.farm.run('tidy');
-  await t.when(id, 'clean', 'running');
+  await t.begun(id, 'clean');
   await t.cancel(id);
   const { verdict } = await t.cancel(id);
   assert.match(verdict?.reason ?? '', /is being cancelled already/);
@@ -151,7 +154,7 @@ test('cancelling what is being cancelled changes nothing, unless it is by force'
 test('a step that is being stopped stops once, however often it is cancelled', async () => {
   await using t = await farmWith();
   const id = await t.farm.run('stubborn');
-  await t.when(id, 'main', 'running');
+  await t.begun(id, 'main');
   await t.cancel(id);
   await t.when(id, 'main', 'stopping');
   await t.cancel(id);
@@ -162,7 +165,7 @@ test('a step that is being stopped stops once, however often it is cancelled', a
 test('a run between two steps is cancelled without starting the next one', async () => {
   await using t = await farmWith();
   const id = await t.farm.run('between');
-  await t.when(id, 'first', 'running');
+  await t.begun(id, 'first');
   await t.farm.api('POST', '/api/queues/default', { paused: true });
   await t.go();
   await t.when(id, 'main', 'ready');

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { quickTimes, TestFarm } from '../../support/farm.ts';
-import { FarmClient } from '../../support/farm-client.ts';
 import { need } from '../../support/need.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { leftIn, startUp } from '../../support/up-process.ts';
 
 const skip = need('nats-server');
 
@@ -28,54 +26,6 @@ test('when the leader stops the next one takes over without waiting for its sile
   assert.equal((await farm.ended(await farm.run('hello'))).state, 'passed');
 });
 
-/** `thresh up` as people start it. */
-class UpProcess extends FarmClient {
-  readonly child: ChildProcess;
-  readonly said: string[] = [];
-  url = '';
-  adminToken = '';
-  constructor(child: ChildProcess) {
-    super();
-    this.child = child;
-  }
-}
-
-async function startUp(dir: string, executor: 'process' | 'scripted'): Promise<UpProcess> {
-  const main = join(import.meta.dirname, '../../../controller/main.ts');
-  const args = [
-    'up',
-    '--data',
-    join(dir, 'data'),
-    '--jobs',
-    join(dir, 'jobs'),
-    '--listen',
-    '127.0.0.1:0',
-    '--executor',
-    executor,
-  ];
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const up = new UpProcess(child);
-  createInterface({ input: child.stderr }).on('line', (line) => up.said.push(line));
-  for await (const line of createInterface({ input: child.stdout })) {
-    up.url ||= /^Thresh is up at (\S+)$/.exec(line)?.[1] ?? '';
-    if (line.startsWith('Ctrl-C')) break;
-  }
-  assert.ok(up.url, up.said.join('\n'));
-  child.stdout.resume();
-  up.adminToken = (await readFile(join(dir, 'data/admin.token'), 'utf8')).trim();
-  return up;
-}
-
-/** Programs whose command line or working directory is below `dir`. */
-async function leftIn(dir: string): Promise<string[]> {
-  const left: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ');
-    if (command.includes(dir)) left.push(`${pid} ${command}`);
-  }
-  return left;
-}
-
 test('SIGTERM ends thresh up within ten seconds, says goodbye to viewers and leaves no process', { skip }, async () => {
   await using dir = await tempDir('up');
   await mkdir(join(dir.path, 'jobs'));
@@ -88,7 +38,7 @@ test('SIGTERM ends thresh up within ten seconds, says goodbye to viewers and lea
   - {name: only, script: "print hello", queue: nobodys}
 `;
   await writeFile(join(dir.path, 'jobs/jobs.yaml'), jobs);
-  const up = await startUp(dir.path, 'scripted');
+  const up = await startUp(dir.path, ['--listen', '127.0.0.1:0', '--executor', 'scripted']);
   try {
     await up.until('an agent has joined', async () => (await up.agentList()).length === 1);
     assert.equal((await up.ended(await up.run('hello'))).state, 'passed');

@@ -71,7 +71,7 @@ describe('a container of a step', () => {
 
 describe('the end of a container', () => {
   const end = (change: Partial<Parameters<typeof exitOf>[0]>) =>
-    exitOf({ exitCode: 0, oomKilled: false, engineWasAway: false, memoryLimit: 2 ** 29, ...change });
+    exitOf({ exitCode: 0, oomKilled: false, signalled: false, engineWasAway: false, memoryLimit: 2 ** 29, ...change });
 
   test('names a signal only when it was sent', () => {
     assert.deepEqual(end({ exitCode: 143 }), { exitCode: 143 });
@@ -93,6 +93,7 @@ describe('the end of a container', () => {
 
   test('is nobody’s fault when the engine went away and took it along', () => {
     for (const exitCode of [137, 143, 255]) assert.ok('lost' in end({ exitCode, engineWasAway: true }), String(exitCode));
+    assert.ok('lost' in end({ exitCode: 137, signalled: true }));
     assert.deepEqual(end({ exitCode: 1, engineWasAway: true }), { exitCode: 1 });
     assert.deepEqual(end({ exitCode: 255 }), { exitCode: 255 });
     assert.deepEqual(end({ exitCode: 143, engineWasAway: true, asked: 'SIGTERM' }), { exitCode: 143, signal: 'SIGTERM' });

@@ -25,6 +25,9 @@ const routes: { method: 'GET' | 'POST'; url: string; payload?: object; token: 'a
   { method: 'POST', url: `/api/runs/${runId}/cancel`, payload: {}, token: 'admin' },
   { method: 'POST', url: `/api/runs/${runId}/retry`, token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}/steps/test/log`, token: 'admin' },
+  { method: 'GET', url: `/api/runs/${runId}/artifacts`, token: 'admin' },
+  { method: 'GET', url: `/api/runs/${runId}/artifacts/test/out.txt`, token: 'admin' },
+  { method: 'GET', url: `/api/runs/${runId}/junit`, token: 'admin' },
   { method: 'GET', url: '/api/queues', token: 'admin' },
   { method: 'POST', url: '/api/queues/default', payload: { paused: true }, token: 'admin' },
   { method: 'GET', url: '/api/agents', token: 'admin' },
@@ -98,6 +101,7 @@ test('the table above lists every route that the server has', async () => {
 
 const patternOf = (url: string): string =>
   url
+    .replace(/(\/artifacts\/).+$/, '$1*')
     .replace(`runs/${runId}`, 'runs/:run')
     .replace('steps/test', 'steps/:step')
     .replace('queues/default', 'queues/:queue')

@@ -60,7 +60,7 @@ test('wrong usage ends with 2, one sentence and where to look', async () => {
     [['agents', 'token', '--ttl', '3y'], /a time such as 90s/],
     [['drain', '../x'], /the name of an agent/],
     [['up', '--listen', 'nowhere'], /HOST:PORT/],
-    [['up', '--executor', 'docker'], /Allowed choices are process/],
+    [['up', '--executor', 'nothing'], /Allowed choices are/],
     [['webhook', 'x.json'], /required option '--event/],
   ];
   for (const [args, sentence] of cases) {
@@ -145,8 +145,16 @@ test('an agent takes replicas from --url, or from THRESH_URL', async () => {
   assert.deepEqual((await given('agent', ['agent'], { THRESH_URL: 'http://c:3,http://d:4' })).urls, ['http://c:3', 'http://d:4']);
 });
 
-test('an agent without an address, or with two tokens, is told so', async () => {
-  assert.match((await thresh(['agent'])).err, /--url is missing/);
+test('an agent that has joined needs no options: what is only a default is not said', async () => {
+  assert.deepEqual(await given('agent', ['agent']), { urls: [], data: '.thresh-agent', logLevel: 'info' });
+  const o = await given('agent', ['agent', 'join', 'http://a:1,http://b:2', 'tok', '--slots', '8', '--name', 'n']);
+  assert.deepEqual(
+    [o.urls, o.token, o.slots, o.executor, o.name, o.data],
+    [['http://a:1', 'http://b:2'], 'tok', 8, undefined, 'n', '.thresh-agent'],
+  );
+});
+
+test('an agent with two tokens is told so', async () => {
   const both = await thresh(['agent', '--url', 'http://a', '--token', 'x', '--token-file', 'y']);
   assert.deepEqual([both.code, /exclude each other/.test(both.err)], [2, true]);
 });
