@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   });
   stop.signal.addEventListener('abort', () => news.resolve());
   const post = (message: FromBeatThread) => port.postMessage(message);
-  const nc = await connectAgent({ url, seed, agent, name: `${agent} (beat)` }, stop.signal);
+  const nc = await connectAgent({ url, seed, agent, name: `${agent} (beat)`, quick: true }, stop.signal);
   await keepBeating(
     {
       say: () => {

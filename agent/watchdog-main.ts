@@ -1,6 +1,5 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import Docker from 'dockerode';
 import { Value } from 'typebox/value';
 import { messageOf } from '../protocol/errors.ts';
 import { keyOf } from '../protocol/task.ts';
@@ -37,17 +36,13 @@ const say = (facts: object, msg: string) =>
 const reapers: Record<Handle['kind'], (handle: Handle) => Promise<unknown>> = {
   process: processExecutor().reap,
   scripted: async () => false,
-  docker: async (handle) => handle.kind === 'docker' && new Docker().getContainer(handle.id).kill(),
+  docker: killContainer,
 };
 
 const suspend: Record<Handle['kind'], (handle: Handle, on: boolean) => Promise<unknown>> = {
   process: (handle, on) => signalProcess(handle, on ? 'SIGSTOP' : 'SIGCONT'),
   scripted: async () => false,
-  docker: async (handle, on) => {
-    if (handle.kind !== 'docker') return;
-    const container = new Docker().getContainer(handle.id);
-    await (on ? container.pause() : container.unpause());
-  },
+  docker: pauseContainer,
 };
 
 /** Since when a look has not come back: a file server that is away holds up only its own. */

@@ -96,7 +96,13 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
 }
 
 /** The source was checked out by another user than most containers run as, and git reads no such tree unless it is told that it may. */
-const baseEnv = { CI: 'true', GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
+const baseEnv = {
+  CI: 'true',
+  THRESH_OUTPUTS: `${workspaceAt}/outputs`,
+  GIT_CONFIG_COUNT: '1',
+  GIT_CONFIG_KEY_0: 'safe.directory',
+  GIT_CONFIG_VALUE_0: '*',
+};
 
 const bind = (Source: string, Target: string, ReadOnly: boolean): Docker.MountSettings => ({
   Type: 'bind',

@@ -5,7 +5,7 @@
  * processes of their own, as in earnest; nats-server too.
  */
 import { execFileSync } from 'node:child_process';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import type { Figure } from './figures.ts';
 import { table } from './figures.ts';
 import { firstStep } from './first-step.ts';
@@ -13,7 +13,7 @@ import { noOpRuns } from './no-op-runs.ts';
 import { oneLog } from './one-log.ts';
 
 const benches: Record<string, () => Promise<Figure[]>> = {
-  'first-step': () => firstStep(200),
+  'first-step': () => firstStep(100),
   'no-op-runs': () => noOpRuns(3_000),
   'one-log': () => oneLog(100),
 };
@@ -26,8 +26,11 @@ const [cpu] = cpus();
 process.stdout.write(
   `${cpus().length} x ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 1024 ** 3)} GiB; Node ${process.version}; ${version}\n`,
 );
-const figures: Figure[] = [];
-for (const [name, bench] of Object.entries(benches))
-  if (wanted.length === 0 || wanted.includes(name)) figures.push(...(await bench()));
-process.stdout.write(`${table(figures)}\n`);
+for (const [name, bench] of Object.entries(benches)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const busy = loadavg()[0] ?? 0;
+  if (busy > cpus().length / 2)
+    process.stdout.write(`the machine is busy (load ${busy.toFixed(1)}): only the ratios mean something\n`);
+  process.stdout.write(`\n${table(await bench())}\n`);
+}
 process.exit();

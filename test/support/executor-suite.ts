@@ -129,7 +129,7 @@ export function executorSuite(make: () => Executor, say: Dialect): void {
       assert.equal(env.get('THRESH_ATTEMPT'), '1.test.1');
       assert.equal(env.get('CI'), 'true');
       const known =
-        /^(PATH|HOME|LANG|TMPDIR|CI|GIVEN|THRESH_RUN|THRESH_ATTEMPT|THRESH_MARK|HOSTNAME|GIT_CONFIG_(COUNT|KEY_0|VALUE_0)|PWD|OLDPWD|SHLVL|_)$/;
+        /^(PATH|HOME|LANG|TMPDIR|CI|GIVEN|THRESH_RUN|THRESH_ATTEMPT|THRESH_MARK|THRESH_OUTPUTS|HOSTNAME|GIT_CONFIG_(COUNT|KEY_0|VALUE_0)|PWD|OLDPWD|SHLVL|_)$/;
       assert.deepEqual(
         [...env.keys()].filter((name) => !known.test(name ?? '')),
         [],

@@ -93,7 +93,7 @@ describe('two machines on one NFS export', { skip, timeout: 110_000 }, () => {
     const [first, second] = [`${id}.write.1`, `${id}.write.2`];
     await until('the step is at work', async () => (await linesOf(id, first)) > 5, 30_000);
     const agent = lastAttempt(stepOf(await farm.getRun(id), 'write'))?.agent;
-    assert.ok((await beats(first)) > 5);
+    await until('its beacon is seen', async () => (await beats(first)) > 5, 10_000);
     const vm = vms[agent === 'vm1' ? 0 : 1];
     assert.ok(vm);
     await vm.cutOff();
@@ -102,9 +102,10 @@ describe('two machines on one NFS export', { skip, timeout: 110_000 }, () => {
 
     await until('the other machine is at work', async () => (await linesOf(id, second)) > 5, 40_000);
     assert.notEqual(lastAttempt(stepOf(await farm.getRun(id), 'write'))?.agent, agent);
+    await vm.said(/holding a step still/, 1_000);
     await vm.mend();
     const backMs = performance.now();
-    await vm.said(/killing a step: attempt 2 of the step is at work/, 30_000);
+    await vm.said(/killing a step: attempt 2 of the step is at work|given to another agent; it is killed here/, 30_000);
     const killedMs = performance.now();
     await until('it is dead', async () => {
       const before = await beats(first);

@@ -26,17 +26,20 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
   const found = useMemo(() => search(buffer, wanted), [buffer, version, wanted]);
   const current = found.length === 0 ? undefined : found[Math.min(chosen, found.length - 1)];
 
-  // After each change of the buffer.
-  useLayoutEffect(() => {
-    if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [version, following]);
+  /** Where the box was scrolled to when it was last looked at, or moved from here. */
+  const top = useRef(0);
   const goneBefore = useRef(0);
+  // After each drawing: lines may have come or gone.
   useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
     const lines = gone - goneBefore.current;
     goneBefore.current = gone;
+    if (following) element.scrollTop = element.scrollHeight;
     // What somebody reads stays where it is, as long as it is there.
-    if (lines > 0 && !following && box.current) box.current.scrollTop -= lines * rowHeight;
-  }, [gone, following]);
+    else if (lines > 0) element.scrollTop -= lines * rowHeight;
+    top.current = element.scrollTop;
+  });
   useEffect(() => {
     const element = box.current;
     if (!element) return;
@@ -48,9 +51,12 @@ export function LogView({ run, step, attempt, totalBytes }: Props) {
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
-    const { scrollTop: top, clientHeight: height, scrollHeight } = element;
-    setSeen({ top, height });
-    setFollowing(top + height >= scrollHeight - rowHeight);
+    const { scrollTop, clientHeight: height, scrollHeight } = element;
+    setSeen({ top: scrollTop, height });
+    // Only a person scrolls up; that the end is further away than before may be because more was printed.
+    if (scrollTop + height >= scrollHeight - rowHeight) setFollowing(true);
+    else if (scrollTop < top.current) setFollowing(false);
+    top.current = scrollTop;
   };
   const showLine = (line: number) => {
     const element = box.current;
