@@ -2,7 +2,7 @@ import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transp
 
 const calmly = { timeout: 5_000, reconnectTimeWait: 500, reconnectJitter: 500, pingInterval: 5_000 };
 /** An agent that was cut off must hear within two seconds of being back that an attempt is not its own any more. */
-const quickly = { timeout: 2_000, reconnectTimeWait: 200, reconnectJitter: 200, pingInterval: 2_000 };
+const quickly = { timeout: 1_500, reconnectTimeWait: 100, reconnectJitter: 100, pingInterval: 2_000 };
 
 /**
  * An agent's connection. Tries until it is let in (the controller adds the agent's key to the server while we wait) or `signal` aborts; then it

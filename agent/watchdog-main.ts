@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { messageOf } from '../protocol/errors.ts';
 import { keyOf } from '../protocol/task.ts';
+import { killContainer, pauseContainer } from './executor/docker.ts';
 import type { Handle } from './executor/executor.ts';
 import { processExecutor, signalProcess } from './executor/process.ts';
 import { heardFile, killedFile, WatchEntry } from './guard.ts';

@@ -1,7 +1,11 @@
 // Makes a checkout ready. Runs on Node 18 and newer, with nothing installed yet.
 //
-//   node deploy/setup.mjs               packages installed as package-lock.json says, Node 24 in node_modules/.bin
-//   node deploy/setup.mjs test [file]   that, the servers that tests start, then lint and the tests (or only these test files, unlinted)
+//   node deploy/setup.mjs                packages installed as package-lock.json says, Node 24 in node_modules/.bin
+//   node deploy/setup.mjs COMMAND [...]  that, then the command under Node 24:
+//     test [FILE...]   the servers that tests start, then lint and the tests (or only these files, unlinted)
+//     lint, format, build, dev, demo, bench
+//
+// The commands are here and not in package.json's scripts because a shell that has found one `node` does not look for a newer one.
 
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs';
@@ -13,12 +17,53 @@ const bin = join(root, 'node_modules', '.bin');
 const windows = process.platform === 'win32';
 const inCi = process.env.CI === 'true';
 
+// A Ctrl-C reaches the program that runs too; it decides how to end, and this one waits for it.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {});
+
+const lints = [
+  ['biome', 'check', '.'],
+  ['tsc', '--noEmit'],
+  ['tsc', '--noEmit', '-p', 'ui'],
+];
+const builds = [
+  ['tsc', '-p', 'tsconfig.build.json'],
+  ['vite', 'build', 'ui', '--logLevel', 'warn'],
+];
+
+/** Each returns an exit code. */
+const commands = {
+  test,
+  lint: () => inTurn(lints),
+  format: () => inTurn([['biome', 'check', '--write', '.']]),
+  build: () => inTurn(builds),
+  dev: (args) => inTurn([builds[1], ['node', 'controller/main.ts', 'up', ...args]]),
+  bench: (args) => {
+    ensureServer('nats-server', ['nats-server'], 'the bench starts real servers');
+    return inTurn([['node', 'test/bench/run.ts', ...args]]);
+  },
+  demo: (args) => {
+    if (!args.some((arg) => arg.startsWith('--nats'))) ensureServer('nats-server', ['nats-server'], 'the farm needs it');
+    return inTurn([...builds, ['node', 'deploy/quickstart/demo.ts', ...args]]);
+  },
+};
+
 const [command, ...rest] = process.argv.slice(2);
-if (command !== undefined && command !== 'test') fail(`unknown command '${command}'; there are: test, or none`, 2);
+if (command !== undefined && !Object.hasOwn(commands, command))
+  fail(`unknown command '${command}'; there are: ${Object.keys(commands).join(', ')}, or none`, 2);
 mustHave('npm', 'it comes with Node.js: https://nodejs.org');
 mustHave('git', installHint('git'));
 ensurePackages();
-if (command === 'test') process.exitCode = test(rest);
+if (command !== undefined) process.exitCode = commands[command](rest);
+
+/** Runs programs of the tree one after the other, until one fails. @returns {number} exit code */
+function inTurn(programs) {
+  for (const program of programs) {
+    if (program[0] !== 'node') say(program.join(' '));
+    const code = inTree(program);
+    if (code !== 0) return code;
+  }
+  return 0;
+}
 
 /** @returns {number} exit code */
 function test(files) {
@@ -32,20 +77,10 @@ function test(files) {
   ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
   // A browser, and letters for it to draw.
   ensureServer('chromium', ['chromium', 'fonts-dejavu-core']);
-  if (files.length === 0) {
-    for (const lint of [
-      ['biome', 'check', '.'],
-      ['tsc', '--noEmit'],
-      ['tsc', '--noEmit', '-p', 'ui'],
-    ]) {
-      say(lint.join(' '));
-      if (inTree(lint) !== 0) return 1;
-    }
-  }
+  if (files.length === 0 && inTurn(lints) !== 0) return 1;
   // Controllers under test serve the page as it is built.
   if (files.length === 0 || files.some((file) => file.includes('browser'))) {
-    say('vite build ui');
-    if (inTree(['vite', 'build', 'ui', '--logLevel', 'warn']) !== 0) return 1;
+    if (inTurn([builds[1]]) !== 0) return 1;
   }
   mkdirSync(join(root, 'coverage'), { recursive: true });
   const globs =
@@ -111,10 +146,10 @@ function nodeMajor() {
 }
 
 /** A server that tests start, by the program that tells whether it is there. Where it cannot be had its tests are skipped, in CI that is a failure. */
-function ensureServer(program, packages) {
+function ensureServer(program, packages, why = 'tests start real servers') {
   if (onPath(program)) return;
   if (isRoot() && onPath('apt-get')) {
-    say(`installing ${program} (apt-get install ${packages.join(' ')}): tests start real servers`);
+    say(`installing ${program} (apt-get install ${packages.join(' ')}): ${why}`);
     const apt = (...args) => run('apt-get', ['-q', ...args], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
     const install = () => apt('install', '--yes', '--no-install-recommends', ...packages);
     // Old package lists name versions that are gone: fetch new ones only when it does not work without.
@@ -127,7 +162,7 @@ function ensureServer(program, packages) {
   }
   const hint = `${program} is missing; ${installHint(packages.join(' '))}`;
   if (inCi) fail(hint);
-  say(`${hint}\n       until then the tests that need it are skipped`);
+  say(`${hint}\n       until then what needs it is left out`);
 }
 
 function installHint(name) {

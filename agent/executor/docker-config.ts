@@ -60,9 +60,13 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
     Labels: { [labels.owner]: owner, [labels.attempt]: keyOf(key) },
     Image: facts.image,
     ...program.run,
-    Env: Object.entries({ ...baseEnv, ...facts.env, THRESH_ATTEMPT: keyOf(key), ...program.env }).map(
-      ([name, value]) => `${name}=${value === facts.artifacts ? artifactsAt : value}`,
-    ),
+    Env: Object.entries({
+      ...baseEnv,
+      ...facts.env,
+      THRESH_OUTPUTS: `${workspaceAt}/outputs`,
+      THRESH_ATTEMPT: keyOf(key),
+      ...program.env,
+    }).map(([name, value]) => `${name}=${value === facts.artifacts ? artifactsAt : value}`),
     WorkingDir: facts.workdir === '' ? workspaceAt : `${workspaceAt}/${facts.workdir}`,
     ...(user === undefined ? {} : { User: user }),
     AttachStdin: false,
@@ -98,7 +102,6 @@ export function containerOptions(facts: ContainerFacts): Docker.ContainerCreateO
 /** The source was checked out by another user than most containers run as, and git reads no such tree unless it is told that it may. */
 const baseEnv = {
   CI: 'true',
-  THRESH_OUTPUTS: `${workspaceAt}/outputs`,
   GIT_CONFIG_COUNT: '1',
   GIT_CONFIG_KEY_0: 'safe.directory',
   GIT_CONFIG_VALUE_0: '*',

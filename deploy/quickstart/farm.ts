@@ -3,7 +3,7 @@ import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DeliverySummary } from '../../protocol/api.ts';
+import type { AgentSummary, DeliverySummary } from '../../protocol/api.ts';
 import type { Run } from '../../protocol/run.ts';
 
 export type DemoFarm = {
@@ -20,6 +20,8 @@ export type DemoFarm = {
 
 export type DemoFarmOptions = { root: string; data: string; listen: string; executor: string; nats?: string | undefined };
 
+const demoAgents = 2;
+
 /** Starts `thresh up` as a child and speaks to it as anybody would. */
 export async function farmOf({ root, data, listen, executor, nats }: DemoFarmOptions): Promise<DemoFarm> {
   const secret = randomBytes(16).toString('hex');
@@ -28,7 +30,7 @@ export async function farmOf({ root, data, listen, executor, nats }: DemoFarmOpt
   const built = join(root, 'dist', 'controller', 'main.js');
   const program = existsSync(built) ? built : join(root, 'controller', 'main.ts');
   const args = ['up', '--data', data, '--jobs', join(data, 'jobs'), '--listen', listen, '--webhook-secret-file', secretFile];
-  args.push('--agents', '2', '--executor', executor, '--allow-file-clone', '--log-level', 'warn');
+  args.push('--agents', String(demoAgents), '--executor', executor, '--allow-file-clone', '--log-level', 'warn');
   if (nats !== undefined) args.push('--nats', nats);
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const { url, login } = await started(child);
@@ -48,6 +50,10 @@ export async function farmOf({ root, data, listen, executor, nats }: DemoFarmOpt
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   };
+  await again(async () => {
+    const agents = (await get<{ agents: AgentSummary[] }>('/api/agents'))?.agents ?? [];
+    return agents.length === demoAgents || undefined;
+  });
   const run = (id: string) => again(() => get<Run>(`/api/runs/${id}`));
 
   return {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, watch } from 'node:fs/promises';
+import { chmod, mkdir, watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProcessFarm } from '../support/processes.ts';
 import { type Figure, quantile } from './figures.ts';
@@ -13,7 +13,10 @@ export async function firstStep(runs: number): Promise<Figure[]> {
   await using farm = await ProcessFarm.start({ jobs: {} });
   const marks = join(farm.dir, 'marks');
   await mkdir(marks);
-  const script = `: > ${marks}/$THRESH_RUN_ID`;
+  // The step's user is not this one.
+  await chmod(farm.dir, 0o711);
+  await chmod(marks, 0o777);
+  const script = `: > ${marks}/$THRESH_RUN`;
   await farm.putJobs({ 'jobs.yaml': `manual:\n- name: mark\n  steps:\n  - {name: only, script: '${script}'}\n` });
   await farm.startController('c1');
   await farm.leader();

@@ -36,8 +36,8 @@ async function guarded(spec: Partial<Step>, marks: string[] | undefined) {
   });
   await ran.said('begun');
   const watchdog = startWatchdog(join(dir, 'watch'), leaseMs);
-  await until('the watchdog is up', async () => (await owner()) !== '');
   const owner = () => readFile(join(dir, 'watch', 'owner'), 'utf8').catch(() => '');
+  await until('the watchdog is up', async () => (await owner()) !== '');
   return {
     task,
     guard,

@@ -10,21 +10,12 @@ const skip = need('nats-server', 'chromium');
 
 const jobsIn = (dir: string) => `
 manual:
-- name: slow
-  steps:
-  - {name: build, script: "print compiling\\nwait-file ${dir}/go-on\\nprint compiled"}
-  - {name: test, needs: [build], script: "print testing"}
-  finally:
-  - {name: clean, script: "print swept"}
 - name: stuck
   steps:
   - {name: hang, script: "print hanging\\nwait-file ${dir}/never"}
 - name: quick
   steps:
   - {name: only, script: "print done"}
-- name: bad
-  steps:
-  - {name: breaks, script: "print oh no\\nexit 3"}
 `;
 
 if (!skip) {
@@ -40,74 +31,6 @@ if (!skip) {
   after(async () => {
     await browser?.stop();
     await farm?.stop();
-  });
-
-  test('a log line appears on the page while the step is still running, and the rest as it is printed', async () => {
-    const tab = await browser.open(farm.url);
-    const id = await farm.run('slow');
-    const page = await tab.logIn(farm.adminToken, `/runs/${id}`);
-    const log = page.getByRole('region', { name: 'Log of build' });
-    await log.getByText('compiling', { exact: true }).waitFor();
-    const step = page.locator('.node[data-step=build]');
-    assert.equal(await step.getAttribute('data-state'), 'running');
-    assert.equal((await farm.getRun(id)).at[0]?.state, 'running');
-    assert.equal(await log.getByText('compiled').count(), 0);
-
-    await writeFile(join(farm.dir, 'go-on'), '');
-    await page.locator('.node[data-step=build][data-state=passed]').waitFor();
-    await page.locator('.node[data-step=clean][data-state=passed]').waitFor();
-    await page.locator('.head .state[data-state=passed]').first().waitFor();
-    await step.click();
-    await log.getByText('compiled', { exact: true }).waitFor();
-    assert.deepEqual(tab.complaints, []);
-    await tab.context.close();
-  });
-
-  test('the list of runs shows a new run and its end without being loaded again, and only those that the filter wants', async () => {
-    const tab = await browser.open(farm.url);
-    const page = await tab.logIn(farm.adminToken, '/runs?job=quick');
-    await page.getByText('No run is like that.').waitFor();
-    const id = await farm.run('quick');
-    const row = page.locator('tr', { has: page.locator(`a[href="/runs/${id}"]`) });
-    await row.locator('[data-state=passed]').waitFor();
-    const other = await farm.ended(await farm.run('bad'));
-    const last = await farm.ended(await farm.run('quick'));
-    await page.locator(`a[href="/runs/${last.id}"]`).waitFor();
-    assert.equal(await page.locator(`a[href="/runs/${other.id}"]`).count(), 0);
-
-    await page.getByRole('link', { name: 'Clear' }).click();
-    await page.locator(`a[href="/runs/${other.id}"]`).waitFor();
-    await page.getByLabel('State').selectOption('failed');
-    await page.waitForURL('**/runs?state=failed');
-    await row.waitFor({ state: 'detached' });
-    await page.locator(`a[href="/runs/${other.id}"]`).waitFor();
-    assert.deepEqual([...new Set(await page.locator('tbody .state').allTextContents())], ['failed']);
-    await page.goBack();
-    await row.waitFor();
-    assert.deepEqual(tab.complaints, []);
-    await tab.context.close();
-  });
-
-  test('the cancel button cancels the run, with the reason that was given', async () => {
-    const tab = await browser.open(farm.url);
-    const id = await farm.run('stuck');
-    const page = await tab.logIn(farm.adminToken, `/runs/${id}`);
-    await page.getByRole('region', { name: 'Log of hang' }).getByText('hanging').waitFor();
-    await page.getByRole('button', { name: 'Cancel' }).click();
-    await page.getByLabel('Why, for whoever looks').fill('it hangs');
-    await page.getByRole('button', { name: 'Cancel the run' }).click();
-    await page.locator('.head .state[data-state=cancelled]').first().waitFor();
-    await page.getByText('Cancelled by admin: it hangs.').waitFor();
-    assert.equal((await farm.getRun(id)).state, 'cancelled');
-
-    await page.getByRole('button', { name: 'Retry' }).click();
-    await page.getByRole('link', { name: id }).waitFor();
-    const next = page.url().split('/').at(-1)?.split('?')[0] ?? '';
-    assert.equal((await farm.getRun(next)).retryOf, id);
-    await farm.api('POST', `/api/runs/${next}/cancel`, { force: true });
-    await farm.ended(next);
-    assert.deepEqual(tab.complaints, []);
-    await tab.context.close();
   });
 
   test('a queue shows how much waits in it, since when and why; it is paused and resumed there', async () => {
