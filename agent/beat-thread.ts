@@ -33,6 +33,10 @@ async function main(): Promise<void> {
   stop.signal.addEventListener('abort', () => news.resolve());
   const post = (message: FromBeatThread) => port.postMessage(message);
   const nc = await connectAgent({ url, seed, agent, name: `${agent} (beat)`, quick: true }, stop.signal);
+  // What was asked before is lost with the old connection: the leader must hear at once that the agent is back.
+  void (async () => {
+    for await (const { type } of nc.status()) if (type === 'reconnect') news.resolve();
+  })();
   await keepBeating(
     {
       say: () => {

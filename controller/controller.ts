@@ -146,7 +146,7 @@ export async function startController(settings: ControllerSettings, deps: Contro
       return elect.lead.checkpoint();
     },
     reloadJobs: jobs.reload,
-    loginLink: () => `${url}/login#${logins.make().code}`,
+    loginLink: () => `${url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//localhost')}/login#${logins.make().code}`,
     stop,
     [Symbol.asyncDispose]: stop,
   };
