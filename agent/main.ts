@@ -30,7 +30,7 @@ try {
         resolve(signal);
       });
   });
-  const watchdog = startWatchdog(watchDirIn(settings.dataDir), settings.times.leaseMs);
+  const watchdog = startWatchdog(watchDirIn(settings.dataDir), settings.times.leaseMs, process.env);
   const agent = await startAgent(
     { ...settings, sharedDir: storage?.dir },
     {

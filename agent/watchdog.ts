@@ -12,8 +12,9 @@ export type Watchdog = {
  * killed. It outlives an agent that dies while steps are alive; the next agent's takes over from it.
  * @param dir where `Guard` writes
  * @param leaseMs how long the leader waits for a silent agent
+ * @param env of the new process
  */
-export function startWatchdog(dir: string, leaseMs: number): Watchdog {
+export function startWatchdog(dir: string, leaseMs: number, env: NodeJS.ProcessEnv): Watchdog {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const file = fileURLToPath(new URL(`./watchdog-main.${extension}`, import.meta.url));
@@ -21,7 +22,7 @@ export function startWatchdog(dir: string, leaseMs: number): Watchdog {
     stdio: ['pipe', 'ignore', 'inherit'],
     detached: true,
     // A call to a file server that is away takes a thread for as long.
-    env: { ...process.env, UV_THREADPOOL_SIZE: '64' },
+    env: { ...env, UV_THREADPOOL_SIZE: '64' },
   });
   child.unref();
   child.on('error', () => {});

@@ -9,6 +9,7 @@ import { isLoopback } from './serve.ts';
 import { lockDir } from './store/dir-lock.ts';
 import { findNatsServer } from './store/find-nats-server.ts';
 import { keys } from './store/keys.ts';
+import { natsInDocker } from './store/nats-in-docker.ts';
 import { type NatsServer, startNatsServer } from './store/nats-server.ts';
 
 export type Up = { controller: Controller; adminTokenFile: string; stop: () => Promise<void> };
@@ -34,9 +35,14 @@ export async function startUp(o: UpOptions, deps: { log: Logger; agentCommand: r
     await lock.release();
   };
   try {
-    const dir = o.natsDir ?? join(data, 'nats');
+    const dir = resolve(o.natsDir ?? join(data, 'nats'));
     if (o.nats === undefined) {
-      const binary = await findNatsServer({ searchPath: environment.PATH ?? '', platform: process.platform });
+      const binary = await findNatsServer({
+        searchPath: environment.PATH ?? '',
+        platform: process.platform,
+        // Elsewhere an engine runs in a machine of its own, whose network is not this one's.
+        ...(process.platform === 'linux' ? { inDocker: () => natsInDocker({ dir, log }) } : {}),
+      });
       server = await startNatsServer({
         dir,
         binary,

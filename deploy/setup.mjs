@@ -42,7 +42,9 @@ const commands = {
     return inTurn([['node', 'test/bench/run.ts', ...args]]);
   },
   demo: (args) => {
-    if (!args.some((arg) => arg.startsWith('--nats'))) ensureServer('nats-server', ['nats-server'], 'the farm needs it');
+    // A Docker Engine that answers can run it too.
+    if (!args.some((arg) => arg.startsWith('--nats')) && !dockerAnswers())
+      ensureServer('nats-server', ['nats-server'], 'the farm needs it');
     return inTurn([...builds, ['node', 'deploy/quickstart/demo.ts', ...args]]);
   },
 };
@@ -73,6 +75,13 @@ function test(files) {
   ensureServer('busybox', ['busybox-static']);
   // For a machine with a network and a file system of its own (test/vm).
   ensureServer('ip', ['iproute2']);
+  if (files.some((file) => file.includes('test/vm'))) {
+    // Machines of the tests' own, and a file server for them.
+    ensureServer('linux.uml', ['user-mode-linux', 'kmod', 'gcc', 'libc6-dev']);
+    ensureServer('ganesha.nfsd', ['nfs-ganesha', 'nfs-ganesha-vfs']);
+    ensureServer('mount.nfs4', ['nfs-common']);
+    ensureServer('iptables', ['iptables']);
+  }
   // An S3 server: Ceph's object gateway on a cluster in memory.
   ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
   // A browser, and letters for it to draw.
@@ -202,6 +211,10 @@ function run(program, args, options) {
 function onPath(name) {
   const names = windows ? [`${name}.exe`, `${name}.cmd`] : [name];
   return (process.env.PATH ?? '').split(delimiter).some((dir) => dir !== '' && names.some((n) => isExecutable(join(dir, n))));
+}
+
+function dockerAnswers() {
+  return onPath('docker') && run('docker', ['version', '--format', '{{.Server.Version}}'], { timeout: 5_000 }).status === 0;
 }
 
 function isExecutable(file) {

@@ -13,20 +13,24 @@ export type FindOptions = {
   /** The `PATH` of the environment. */
   searchPath: string;
   platform: NodeJS.Platform;
+  /** Tried after the PATH: see nats-in-docker.ts. */
+  inDocker?: () => Promise<string | undefined>;
 };
 
 /** Oldest that the farm was tried on. */
 export const leastVersion = '2.9.10';
 
-/** One way to come by a server; undefined when it leads to none. Further ones (a download, a package) are added to the list. */
+/** One way to come by a server; undefined when it leads to none. */
 type Candidate = () => Promise<string | undefined>;
 
 /**
  * The nats-server to start, the first of the candidates that runs.
  * @throws FarmError NO_NATS_SERVER with what to type; NATS_TOO_OLD
  */
-export async function findNatsServer({ explicit, searchPath, platform }: FindOptions): Promise<NatsBinary> {
-  const candidates: Candidate[] = explicit ? [async () => explicit] : [() => onPath(searchPath, platform)];
+export async function findNatsServer({ explicit, searchPath, platform, inDocker }: FindOptions): Promise<NatsBinary> {
+  const candidates: Candidate[] = explicit
+    ? [async () => explicit]
+    : [() => onPath(searchPath, platform), ...(inDocker ? [inDocker] : [])];
   for (const candidate of candidates) {
     const path = await candidate();
     const version = path && (await versionOf(path));

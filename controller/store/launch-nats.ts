@@ -66,7 +66,8 @@ export async function launchNats({ binary, files, log, leash, readyMs = 60_000 }
   let health = 'it has not written its ports';
   for (let wait = 5; performance.now() < began + readyMs; wait = Math.min(1.5 * wait, 200)) {
     if (state.over !== undefined) throw new FarmError('NATS_SERVER_FAILED', { detail: [state.over, ...said].join('\n') });
-    const ports = await portsOf(files, pid);
+    // In a container the server is not the process that was started here, but has a number here all the same.
+    const ports = await portsOf(files, (await serverPid(files)) ?? pid);
     if (ports) {
       health = await healthOf(ports.monitor);
       if (health === 'ok')

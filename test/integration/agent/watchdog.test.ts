@@ -35,7 +35,7 @@ async function guarded(spec: Partial<Step>, marks: string[] | undefined) {
     },
   });
   await ran.said('begun');
-  const watchdog = startWatchdog(join(dir, 'watch'), leaseMs);
+  const watchdog = startWatchdog(join(dir, 'watch'), leaseMs, process.env);
   const owner = () => readFile(join(dir, 'watch', 'owner'), 'utf8').catch(() => '');
   await until('the watchdog is up', async () => (await owner()) !== '');
   return {
