@@ -75,13 +75,11 @@ function test(files) {
   ensureServer('busybox', ['busybox-static']);
   // For a machine with a network and a file system of its own (test/vm).
   ensureServer('ip', ['iproute2']);
-  if (files.some((file) => file.includes('test/vm'))) {
-    // Machines of the tests' own, and a file server for them.
-    ensureServer('linux.uml', ['user-mode-linux', 'kmod', 'gcc', 'libc6-dev']);
-    ensureServer('ganesha.nfsd', ['nfs-ganesha', 'nfs-ganesha-vfs']);
-    ensureServer('mount.nfs4', ['nfs-common']);
-    ensureServer('iptables', ['iptables']);
-  }
+  // Machines of the tests' own, and a file server for them.
+  ensureServer('linux.uml', ['user-mode-linux', 'kmod', 'gcc', 'libc6-dev']);
+  ensureServer('ganesha.nfsd', ['nfs-ganesha', 'nfs-ganesha-vfs']);
+  ensureServer('mount.nfs4', ['nfs-common']);
+  ensureServer('iptables', ['iptables']);
   // An S3 server: Ceph's object gateway on a cluster in memory.
   ensureServer('radosgw', ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common']);
   // A browser, and letters for it to draw.
@@ -91,20 +89,27 @@ function test(files) {
   if (files.length === 0 || files.some((file) => file.includes('browser'))) {
     if (inTurn([builds[1]]) !== 0) return 1;
   }
-  mkdirSync(join(root, 'coverage'), { recursive: true });
-  const globs =
-    files.length > 0 ? files : ['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts', 'test/browser/**/*.test.ts'];
+  const counts = join(root, 'coverage', 'counts.json');
+  mkdirSync(dirname(counts), { recursive: true });
+  rmSync(counts, { force: true });
+  if (files.length > 0) return runTests(files, 'junit.xml', 2);
+  // Two at once: a laptop stays usable. Those that watch machines to the second go alone.
+  const code = runTests(['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts', 'test/browser/**/*.test.ts'], 'junit.xml', 2);
+  return runTests(['test/vm/**/*.test.ts'], 'junit-vm.xml', 1) || code;
+}
+
+/** The closing line counts the tests of the runs before, too. @returns {number} exit code */
+function runTests(globs, junit, concurrency) {
   return inTree([
     'node',
     '--test',
-    // Two cores are enough for a laptop to stay usable, and what the suites are measured on.
-    '--test-concurrency=2',
+    `--test-concurrency=${concurrency}`,
     '--test-timeout=120000',
     '--import=./deploy/test-guard.mjs',
     '--test-reporter=./deploy/test-reporter.mjs',
     '--test-reporter-destination=stdout',
     '--test-reporter=junit',
-    '--test-reporter-destination=coverage/junit.xml',
+    `--test-reporter-destination=coverage/${junit}`,
     ...globs,
   ]);
 }

@@ -1,5 +1,6 @@
 // A reporter for node:test: one line per file, each failure in full, each skipped test with its reason, and the counts as the last line.
 
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
 
@@ -23,7 +24,18 @@ export default async function* report(source) {
   const { passed = 0, failed = 0, cancelled = 0, skipped: notRun = 0, todo = 0 } = total ?? {};
   const bad = Math.max(failed + cancelled, failures.length);
   if (passed + bad === 0) process.exitCode = 1;
-  yield `\n${passed} passed, ${bad} failed, ${notRun + todo} skipped\n`;
+  const sum = addToBefore({ passed, failed: bad, skipped: notRun + todo });
+  yield `\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`;
+}
+
+/** The counts of this run and of those before it in one `npm test` (setup.mjs begins with none). */
+function addToBefore(counts) {
+  const file = 'coverage/counts.json';
+  const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: 0, skipped: 0 };
+  const sum = Object.fromEntries(Object.entries(counts).map(([name, n]) => [name, n + before[name]]));
+  mkdirSync('coverage', { recursive: true });
+  writeFileSync(file, JSON.stringify(sum));
+  return sum;
 }
 
 /** A suite fails because a test in it does: that one was shown. */
