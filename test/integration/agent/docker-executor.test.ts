@@ -61,8 +61,13 @@ describe('what a container runs', { skip }, () => {
   test('stdout and stderr byte for byte, with bytes that are no text and a last line without an end', async () => {
     const { output } = await ran({ script: 'printf "\\377\\000\\r\\n" >&2; head -c 300000 /dev/zero; printf x' });
     assert.equal(output.length, 300_005);
-    assert.equal(Buffer.from(output, 'latin1').subarray(0, 4).toString('hex'), 'ff000d0a');
-    assert.equal(output.at(-1), 'x');
+    // The engine reads the two streams by themselves, so only within each is the order certain.
+    const bytes = Buffer.from(output, 'latin1');
+    const at = bytes.indexOf(Buffer.from('ff000d0a', 'hex'));
+    assert.notEqual(at, -1);
+    const rest = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 4)]);
+    assert.ok(rest.subarray(0, -1).every((b) => b === 0));
+    assert.equal(rest.at(-1), 'x'.charCodeAt(0));
   });
 
   test('a child of the script has its grace when the script is asked to stop', async () => {
