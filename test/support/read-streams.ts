@@ -53,18 +53,24 @@ export async function lastSeqOf(nc: NatsConnection, stream: StreamSpec['name']):
   return (await (await jetstreamManager(nc)).streams.info(stream)).state.last_seq;
 }
 
-/** Follows `RUNS` from its first record on, so that what is purged later is known all the same. */
+/** Follows `RUNS` from its first record on, so that what is purged later is known all the same. What is there now has been read. */
 export async function collectRecords(nc: NatsConnection): Promise<{ records: Stored<FarmRecord>[] } & AsyncDisposable> {
   const records: Stored<FarmRecord>[] = [];
+  const there = await lastSeqOf(nc, 'RUNS');
+  const caughtUp = Promise.withResolvers<void>();
+  if (there === 0) caughtUp.resolve();
   const consumer = await jetstream(nc).consumers.get('RUNS', { deliver_policy: DeliverPolicy.All });
   const messages = await consumer.consume({ max_messages: 5_000 });
   const reading = (async () => {
-    for await (const m of messages)
+    for await (const m of messages) {
       records.push({ seq: m.seq, subject: m.subject, atMs: m.info.timestampNanos / 1e6, value: m.json<FarmRecord>() });
+      if (m.seq >= there) caughtUp.resolve();
+    }
   })();
   const stop = async () => {
     await messages.close();
     await reading;
   };
+  await caughtUp.promise;
   return { records, [Symbol.asyncDispose]: stop };
 }

@@ -238,7 +238,11 @@ test('a controller that is killed in the middle of an upload loses nothing: it i
   const run = await farm.ended(id, 20_000);
   assert.deepEqual([run.state, run.at[0]?.attempts.length], ['passed', 1], run.reason);
   const list = await farm.api<ArtifactList>('GET', `/api/runs/${id}/artifacts`);
-  const [sha256] = (await farm.logOf(id, 'test')).split(' ');
+  // The log comes by its own way, and may come later than the end.
+  const [sha256] = await farm.until('its log is stored', async () => {
+    const words = (await farm.logOf(id, 'test')).split(' ');
+    return words.length > 1 && words;
+  });
   assert.deepEqual(
     list.files.map((f) => [f.path, f.sizeBytes, f.sha256]),
     [['big', 5_000_000, sha256]],
