@@ -22,6 +22,7 @@ import { collectArtifacts } from './ship/artifacts/collect.ts';
 import type { WalkLimits } from './ship/artifacts/walk.ts';
 import { startShipping } from './ship/ship.ts';
 import { openSpool } from './ship/spool.ts';
+import { fetchSource } from './workspace/fetch-source.ts';
 import { Forgetting } from './workspace/forgetting.ts';
 import { localWorkspaces } from './workspace/local.ts';
 import { fenceMs, sharedWorkspaces } from './workspace/shared.ts';
@@ -181,6 +182,14 @@ export async function startAgent(settings: AgentSettings, deps: AgentDeps): Prom
     },
     openSecrets: (task) => openSecrets(task, identity.curve),
     openSpool: (task) => openSpool({ root: pathJoin(dataDir, 'spool'), key: task, maxBytes: task.maxLogBytes, now: wallMs }),
+    fetchSource: ({ source, ...task }) =>
+      source &&
+      ((file, signal) =>
+        fetchSource({ ...task, source }, file, AbortSignal.any([signal, stopping.signal]), {
+          fetch: deps.fetch,
+          urls: settings.urls,
+          agent: id,
+        })),
     ship,
     collect: (what) =>
       collectArtifacts(what, {

@@ -5,7 +5,7 @@ import { messageOf } from '../protocol/errors.ts';
 import type { Notice } from '../protocol/notice.ts';
 import { type AttemptKey, keyOf, type Task } from '../protocol/task.ts';
 import { stepEnvironment } from './environment.ts';
-import type { Executor, Handle, Started, StepEnd } from './executor/executor.ts';
+import type { Executor, ExecutorJob, Handle, Started, StepEnd } from './executor/executor.ts';
 import type { Guard } from './guard.ts';
 import type { HeldAttempt, Journal } from './journal.ts';
 import type { Collect, Collected } from './ship/artifacts/collect.ts';
@@ -32,6 +32,8 @@ export type AttemptsDeps = {
   leftWorkspace: (task: Task) => void;
   openSecrets: (task: Task) => Record<string, string>;
   openSpool: (task: Task) => Promise<Spool>;
+  /** As `ExecutorJob.fetchSource`; undefined: its source is in a repository. */
+  fetchSource?: (task: Task) => ExecutorJob['fetchSource'];
   /** Ships a spool to a controller until all of it is stored, or it is refused. */
   ship: Pick<Shipping, 'add'>;
   /** Stores what an ended step has left. Never rejects. */
@@ -322,6 +324,7 @@ export class Attempts {
       key,
       spec: workdir === undefined ? task.spec : { ...task.spec, workdir },
       refs: task.refs,
+      fetchSource: this.#deps.fetchSource?.(task),
       env: { ...stepEnvironment(task, secrets), ARTIFACTS: artifacts, THRESH_ARTIFACTS: artifacts },
       workspace,
       scratch,

@@ -117,7 +117,7 @@ export async function startController(settings: ControllerSettings, deps: Contro
   const logins = loginCodes(wallMs);
   const operations = { metrics, disks, leaving: () => leaving, leaderless: () => elect.leaderless, loginCodes: logins };
   const http = await makeServer(replica, settings, deps, () => elect.lead !== undefined, operations);
-  const stopHousekeeping = keepHouse(replica, () => elect.lead, { checkpointEvery: settings.checkpointEvery, now });
+  const stopHousekeeping = keepHouse(replica, () => elect.lead, { checkpointEvery: settings.checkpointEvery, now, wallMs });
 
   await http.server.listen(settings.listen);
   const url = urlOf(http.server.addresses()[0] as AddressInfo);

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { FarmError } from '../protocol/errors.ts';
+import type { AttemptKey } from '../protocol/task.ts';
 import type { LoginCodes } from './api/login-codes.ts';
 import { createServer } from './api/server.ts';
 import { farmChecks } from './checks.ts';
@@ -15,12 +16,14 @@ import { logReadable, serveViewer } from './logs/view-socket.ts';
 import type { Metrics } from './metrics.ts';
 import { publishingOf } from './publishing.ts';
 import type { Replica } from './replica.ts';
+import { giveSource } from './results/give-source.ts';
 import { receive } from './results/receive.ts';
 import { artifactRight } from './results/right.ts';
 import { artifactViews } from './results/view.ts';
 import { admitAgents } from './store/admit-agents.ts';
 import type { DiskWatch } from './store/disk-watch.ts';
 import { ensureInbox } from './store/inboxes.ts';
+import { storeUpload } from './store/uploads.ts';
 
 export type Operations = {
   metrics: Metrics;
@@ -42,9 +45,12 @@ export async function makeServer(
   const { nc, js, jsm, objects, confirmed, findRun, viewing, log } = replica;
   const { nats } = settings;
   const store = accepting({ js, objects, maxPayloadBytes: () => nc.info?.max_payload ?? 1024 * 1024, now });
-  const accept: typeof store = async (delivery, body) => {
+  const demandSpace = () => {
     const why = disks.problem();
     if (why !== undefined) throw new FarmError('UNAVAILABLE', { detail: `not stored: ${why}`, afterS: 30 });
+  };
+  const accept: typeof store = async (delivery, body) => {
+    demandSpace();
     const answer = await store(delivery, body);
     if (!answer.duplicate) metrics.accepted(delivery);
     probe?.('delivery-stored');
@@ -113,15 +119,20 @@ export async function makeServer(
         logReadable({ key: { run, step, attempt }, ...how }, viewing),
     },
     artifacts: artifactViews({ objects, publishing: publishingOf(settings) }),
+    upload: async (body) => {
+      demandSpace();
+      return storeUpload(objects, body);
+    },
   });
   await server.register(webhook, { accept, secrets: settings.webhookSecrets, wallMs });
-  await server.register(receive, {
+  const attempts = {
     objects,
     isAttemptToken: replica.keys.isAttemptToken,
-    right: (agent, key) => artifactRight(findRun, agent, key),
+    right: (agent: string, key: AttemptKey) => artifactRight(findRun, agent, key),
     changed: replica.changed,
-    ...(probe ? { probe } : {}),
-  });
+  };
+  await server.register(receive, { ...attempts, ...(probe ? { probe } : {}) });
+  await server.register(giveSource, { ...attempts, uploadOf: (run) => findRun(run)?.source?.upload });
   return { server, stop: admission.stop };
 }
 

@@ -3,12 +3,14 @@ import { Refs } from './change.ts';
 import { Priority } from './job.ts';
 import type { Agent, ConfigState, Verdict } from './record.ts';
 import type { Run, RunState } from './run.ts';
+import { Here } from './source.ts';
 
 /*
  * HTTP. All of /api wants `Authorization: Bearer <admin token>` (or, for joining, a join token). Errors are `ApiError` with a 4xx or 5xx.
  *
  * POST /hook                              a GitHub webhook                     202 HookAnswer
  * POST /api/runs                          RunRequest                           201 VerdictAnswer, 202 when undecided after 10 s
+ * POST /api/uploads                       a working tree (source.ts)            201 Uploaded
  * GET  /api/runs                          ?state=&job=&repo=&pull=&before=&limit=   { runs: RunSummary[], before?: string }
  * GET  /api/runs/:run                     Run
  * POST /api/runs/:run/cancel              { force?, reason? }                  VerdictAnswer
@@ -47,6 +49,7 @@ export const RunRequest = Type.Object(
       Type.String({ maxLength: 512, description: "'org/repo', where jobs of several repositories share the name" }),
     ),
     refs: Type.Optional(Refs),
+    here: Type.Optional(Here),
     priority: Type.Optional(Priority),
   },
   { additionalProperties: false },

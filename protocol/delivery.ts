@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Refs } from './change.ts';
 import { Priority } from './job.ts';
+import { Here } from './source.ts';
 
 /** Where a delivery comes from: the first token after `delivery.` */
 export const DeliverySource = Type.Union([
@@ -21,6 +22,7 @@ export const Request = Type.Union([
     job: Type.String({ minLength: 1, maxLength: 255 }),
     repo: Type.Optional(Type.String({ maxLength: 512 })),
     refs: Type.Optional(Refs),
+    here: Type.Optional(Here),
     priority: Type.Optional(Priority),
   }),
   Type.Object({ kind: Type.Literal('cancel'), run: id, force: Type.Boolean(), reason }),

@@ -1,6 +1,7 @@
 import { type AttemptEvent, type AttemptState, advanceAttempt, isOpen } from './attempt.ts';
 import type { Refs } from './change.ts';
 import type { JobType, Lost, Priority, Step } from './job.ts';
+import type { Source } from './source.ts';
 
 /** What the engine and the scheduler need of a step; the rest is in the run's `spec`. */
 export type StepShape = Pick<Step, 'name' | 'needs' | 'when' | 'finally' | 'retries' | 'queue'>;
@@ -21,6 +22,8 @@ export type NewRun = {
   type: JobType;
   /** Absent when the run tests no repository. */
   refs?: Refs;
+  /** The commit of `refs` is in what a person has sent, not in the repository. */
+  source?: Source;
   /** Commit status context. */
   context: string;
   optional: boolean;

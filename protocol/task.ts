@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Refs } from './change.ts';
 import { JobType, Step } from './job.ts';
+import { Source } from './source.ts';
 
 /** Names an attempt; the last three parts are also those of its subjects. */
 export const AttemptKey = Type.Object({
@@ -25,6 +26,7 @@ export const Task = Type.Object({
   type: JobType,
   trusted: Type.Boolean(),
   refs: Type.Optional(Refs),
+  source: Type.Optional(Source),
   spec: Step,
   /** Environment variable -> secret, sealed (base64) to the agent's curve key by `sealedBy`. */
   secrets: Type.Record(Type.String(), Type.String()),

@@ -42,6 +42,8 @@ export type ExecutorJob = {
   spec: Step;
   /** What the run tests; for `checkout`. */
   refs?: Refs | undefined;
+  /** For `checkout`: puts a git bundle that holds the commit of `refs`, which is then in no repository, into `file`. Throws a sentence. */
+  fetchSource?: ((file: string, signal: AbortSignal) => Promise<void>) | undefined;
   /** The step's variables, its opened secrets and the farm's own: everything beyond what an executor sets for a plain shell. */
   env: Record<string, string>;
   /** Absolute; where the step runs (below it, with `spec.workdir`). */

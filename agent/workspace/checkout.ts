@@ -1,8 +1,10 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Refs } from '../../protocol/change.ts';
+import { messageOf } from '../../protocol/errors.ts';
+import { sourceRef } from '../../protocol/source.ts';
 import type { Engine, Executor, ExecutorJob, Exit, Started, StepEnd } from '../executor/executor.ts';
 import { withTimeout } from '../executor/with-timeout.ts';
 import { type CloneRecord, type CommandRecord, cloneRecords } from './clone-records.ts';
@@ -27,6 +29,7 @@ const defaultIdentity: Identity = { name: 'Thresh', email: 'thresh@localhost' };
 /**
  * Executes the built-in step `checkout`: the base commit, then each pull request merged onto it in order, always by a merge commit whose
  * dates follow from the base's, so that the same refs give the same SHA everywhere. The order of the commands is that of Prow's clonerefs.
+ * A working tree that a person has sent comes from the farm instead of a repository.
  * What it did stands in `outputs/clone-records.json`, and among its artifacts.
  *
  * It runs in a tree that no other step has touched: what an attempt before has left is removed first.
@@ -53,7 +56,7 @@ async function run(commands: Commands, job: ExecutorJob, options: CheckoutOption
   let refs = job.refs;
   let finalSha: string | undefined;
   try {
-    ({ refs, finalSha } = await checkOut(commands, job.refs, options));
+    ({ refs, finalSha } = await checkOut(commands, job.refs, job.fetchSource, options));
     end = { exitCode: 0 };
   } catch (error) {
     if (error instanceof BadRefs) end = { error: error.message };
@@ -86,12 +89,13 @@ async function leaveRecords(commands: Commands, job: ExecutorJob, records: Clone
 async function checkOut(
   commands: Commands,
   refs: Refs,
+  fetchSource: ExecutorJob['fetchSource'],
   options: CheckoutOptions,
 ): Promise<{ refs: Refs; finalSha: string | undefined }> {
   const { baseRef, baseSha, pulls } = refs;
   if (!isRefName(baseRef)) throw new BadRefs(`'${baseRef}' cannot be the name of a branch or a tag`);
   const dir = sourceDir(refs);
-  const uri = cloneUri(refs, { allowFile: options.allowFile ?? false });
+  const uri = fetchSource ? 'the uploaded source' : cloneUri(refs, { allowFile: options.allowFile ?? false });
   await commands.must(['rm', '-rf', '--', dir]);
   await commands.must(['mkdir', '-p', '--', dir]);
   commands.dir = dir;
@@ -99,11 +103,15 @@ async function checkOut(
     'git',
     'init',
     '--quiet',
+    ...(baseSha?.length === 64 ? ['--object-format=sha256'] : []),
     `--template=${await template(commands.scratch, options.identity ?? defaultIdentity)}`,
   ]);
-  const depth = refs.cloneDepth ? ['--depth', String(refs.cloneDepth)] : [];
-  if (!refs.skipFetchHead) await commands.fetch([...depth, '--tags', '--prune', '--', uri]);
-  await commands.fetch([...depth, '--', uri, baseSha ?? baseRef], baseSha && [...depth, '--', uri, baseRef]);
+  if (fetchSource) await unbundle(commands, fetchSource);
+  else {
+    const depth = refs.cloneDepth ? ['--depth', String(refs.cloneDepth)] : [];
+    if (!refs.skipFetchHead) await commands.fetch([...depth, '--tags', '--prune', '--', uri]);
+    await commands.fetch([...depth, '--', uri, baseSha ?? baseRef], baseSha && [...depth, '--', uri, baseRef]);
+  }
   const base = baseSha ?? 'FETCH_HEAD';
   await commands.must(['git', 'checkout', '--quiet', '--detach', base, '--'], `${baseRef} of ${uri} has no commit ${base}`);
   await commands.must(['git', 'branch', '--force', '--', baseRef, base]);
@@ -122,6 +130,17 @@ async function checkOut(
   const finalSha = await commands.ask1(['git', 'rev-parse', 'HEAD']);
   await commands.say(`# ${dir} is at ${finalSha}\n`);
   return { refs: { ...refs, ...(exactBase ? { baseSha: exactBase } : {}) }, finalSha };
+}
+
+/** The one fetch from this disk that needs no leave: of a file that the agent has put there. @throws Failed */
+async function unbundle(commands: Commands, fetchSource: NonNullable<ExecutorJob['fetchSource']>): Promise<void> {
+  const file = join(commands.scratch, 'source.bundle');
+  try {
+    await commands.download((signal) => fetchSource(file, signal));
+    await commands.must(['git', 'fetch', '--', file, sourceRef], 'reading the uploaded source', { GIT_ALLOW_PROTOCOL: 'file' });
+  } finally {
+    await rm(file, { force: true });
+  }
 }
 
 /** A command that ended the checkout. */
@@ -178,6 +197,16 @@ class Commands {
 
   async say(text: string): Promise<void> {
     await this.#job.output(Buffer.from(text));
+  }
+
+  /** Something of the agent's own, which ends when the step is asked to. @throws Failed */
+  async download(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    if (await mkdir(this.scratch, { recursive: true })) await chmod(this.scratch, 0o711);
+    try {
+      await work(this.#asked.signal);
+    } catch (error) {
+      throw new Failed(this.isAsked ? stopped : { error: messageOf(error) });
+    }
   }
 
   /** @param else_ what it means for people when the command fails. @throws Failed */

@@ -6,6 +6,7 @@ import type { ArtifactList, JUnitAnswer } from '../../protocol/artifact.ts';
 import type { Request } from '../../protocol/delivery.ts';
 import type { Farm } from '../../protocol/farm.ts';
 import type { Run } from '../../protocol/run.ts';
+import type { Uploaded } from '../../protocol/source.ts';
 import type { Confirmed } from '../store/confirmed.ts';
 import type { Keys } from '../store/keys.ts';
 import type { LoginCodes } from './login-codes.ts';
@@ -54,6 +55,8 @@ export type ApiDeps = {
   ensureInbox: (agent: string) => Promise<void>;
   logs: Logs;
   artifacts: Artifacts;
+  /** Stores a working tree that a person sends, or nothing when the body breaks off. @throws FarmError UNAVAILABLE */
+  upload: (body: Readable) => Promise<Uploaded>;
 };
 
 /** The part of the index that lists need. Ended runs are in it, open ones may be. */

@@ -23,6 +23,7 @@ import { queues } from './queues.ts';
 import { runs } from './runs.ts';
 import { sessions as sessionsOf } from './sessions.ts';
 import { closeSockets, maxSocketMessageBytes } from './sockets.ts';
+import { uploads } from './uploads.ts';
 import { validatorCompiler } from './validate.ts';
 
 /** Probes come by address and tell nothing; who reads metrics has a token, which no page of others has. */
@@ -36,6 +37,7 @@ const underApi: FastifyPluginCallback<ApiDeps>[] = [
   farm,
   logs,
   artifacts,
+  uploads,
   live,
   loginLinks,
 ];

@@ -13,6 +13,7 @@ import type {
 import type { ArtifactList } from '../../protocol/artifact.ts';
 import type { Run } from '../../protocol/run.ts';
 import type { LoginLink } from '../../protocol/session.ts';
+import { Uploaded } from '../../protocol/source.ts';
 
 /*
  * What the commands count on in each answer. A controller of another version may say more, and less where it does not matter; what is
@@ -148,6 +149,8 @@ export const artifactsAnswer = shape<ArtifactList>(
     refusedCount: number,
   }),
 );
+
+export const uploadedAnswer = shape<Uploaded>(Uploaded);
 
 export type TokenAnswer = { token: string; expiresAtMs: number };
 export const tokenAnswer = shape<TokenAnswer>(Type.Object({ token: text, expiresAtMs: number }));

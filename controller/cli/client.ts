@@ -25,6 +25,8 @@ export type FarmClient = {
   post<T>(path: Path, body: unknown, shape: Shape<T>, o: { repeatable: true } | { look: string }): Promise<T>;
   /** As `post`, repeatable, with a body that is not ours to encode. */
   send<T>(path: Path, body: Body, shape: Shape<T>): Promise<T>;
+  /** As `post`, repeatable, with a file that may be big. */
+  upload<T>(path: Path, file: Blob, shape: Shape<T>): Promise<T>;
   /** Throws while it is read when the connection breaks. */
   bytes(path: Path, query: Query, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   socket(path: Path, query: Query, signal: AbortSignal): Promise<Socket>;
@@ -39,8 +41,12 @@ export type ClientDeps = {
   signal: AbortSignal;
 };
 
+type RequestBody = Uint8Array | string | Blob;
+
 /** An answer may take 10 s where a verdict is waited for. */
 const answerMs = 30_000;
+/** How long a controller waits for a big body. */
+const uploadMs = 3_600_000;
 const maxAnswerBytes = 64 * 1024 * 1024;
 
 /** A replica could not be reached, or was lost. `heard`: it may have got the request. */
@@ -87,23 +93,24 @@ export function farmClient(d: ClientDeps): FarmClient {
   /** Until the headers are here; `finish` then reads what it wants of the body, as long as `signal` allows. */
   async function fetched<T>(
     url: URL,
-    init: { method: 'GET' | 'POST'; body?: Uint8Array | string; headers: Record<string, string>; signal: AbortSignal },
+    init: { method: 'GET' | 'POST'; body?: RequestBody; headers: Record<string, string>; signal: AbortSignal; withinMs?: number },
     finish: (response: Response, heard: () => void) => Promise<T>,
   ): Promise<T> {
     const tooLate = new AbortController();
-    const timer = setTimeout(() => tooLate.abort(), answerMs);
+    const { withinMs = answerMs } = init;
+    const timer = setTimeout(() => tooLate.abort(), withinMs);
     try {
       const response = await d.fetch(url, {
         method: init.method,
         headers: { 'user-agent': d.userAgent, accept: 'application/json, */*', ...init.headers },
         signal: AbortSignal.any([init.signal, tooLate.signal]),
         redirect: 'manual',
-        ...(init.body === undefined ? {} : { body: init.body as string | Uint8Array<ArrayBuffer> }),
+        ...(init.body === undefined ? {} : { body: init.body as string | Blob | Uint8Array<ArrayBuffer> }),
       });
       return await finish(response, () => clearTimeout(timer));
     } catch (error) {
       init.signal.throwIfAborted();
-      if (tooLate.signal.aborted) throw new Lost(url, `no answer within ${answerMs / 1_000} s`, true);
+      if (tooLate.signal.aborted) throw new Lost(url, `no answer within ${withinMs / 1_000} s`, true);
       throw lostOr(url, error);
     } finally {
       clearTimeout(timer);
@@ -115,7 +122,7 @@ export function farmClient(d: ClientDeps): FarmClient {
     const init = { ...request, signal: d.signal };
     return fetched(url, init, async (response) => readAnswer(url, response.status, await bodyOf(url, response), shape));
   };
-  type Request = { method: 'GET' | 'POST'; body?: Uint8Array | string; headers: Record<string, string> };
+  type Request = { method: 'GET' | 'POST'; body?: RequestBody; headers: Record<string, string>; withinMs?: number };
 
   return {
     url: () => d.urls[current] ?? new URL('http://127.0.0.1'),
@@ -127,6 +134,11 @@ export function farmClient(d: ClientDeps): FarmClient {
     },
     send: (path, { bytes, headers }, shape) =>
       overReplicas((base) => asked(base, path, {}, { method: 'POST', headers, body: bytes }, shape), { repeatable: true }),
+    upload: (path, file, shape) => {
+      const headers = { ...auth, 'content-type': 'application/octet-stream' };
+      const request = { method: 'POST' as const, headers, body: file, withinMs: uploadMs };
+      return overReplicas((base) => asked(base, path, {}, request, shape), { repeatable: true });
+    },
     bytes: (path, query, signal) =>
       overReplicas(
         (base) => {

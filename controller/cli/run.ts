@@ -8,6 +8,7 @@ import { usage } from './exit.ts';
 import { patiently } from './follow.ts';
 import { getRun } from './follow-run.ts';
 import { clientOptions, examples } from './help.ts';
+import { sendHere } from './here.ts';
 import { followToEnd, withSink } from './logs.ts';
 import { parseBase, parsePull, parseRepo, several } from './parse.ts';
 import type { ClientOptions } from './settings.ts';
@@ -18,6 +19,7 @@ type RunOptions = ClientOptions & {
   repo?: { org: string; repo: string };
   ref?: { baseRef: string; baseSha?: string };
   pull?: { number: number; sha: string }[];
+  here?: boolean;
   priority?: Priority;
   follow?: boolean;
 };
@@ -30,22 +32,26 @@ export function addRun(parent: Command, cli: Cli): void {
     .option('--repo <org/repo>', 'the repository, where jobs of several share the name', parseRepo)
     .option('--ref <branch[:sha]>', 'what to check out of it (default: what the job says)', parseBase)
     .option('--pull <number:sha>', 'a pull request to merge onto it; several times for a batch', several(parsePull))
+    .option('--here', 'test the git checkout that you are in as it is: changed and new files too, but not ignored ones')
     .addOption(
       new Option('--priority <priority>', 'who waits for whom (default: what the job says)').choices(['high', 'normal', 'low']),
     )
     .option('-f, --follow', 'print the logs as they grow and end with the run: exit code 1 when it does not pass')
-    .action((job: string, o: RunOptions) => asClient(cli, o, (w) => run(job, o, w)));
+    .action((job: string, o: RunOptions) => asClient(cli, o, (w) => run(job, o, w, cli)));
   clientOptions(command);
   examples(command, [
     ['thresh run hello --follow', 'a job that needs no source; its logs, and an exit code for scripts'],
     ['thresh run unit --repo org/app --ref main', 'the tip of a branch'],
     ['thresh run unit --repo org/app --ref main:4f3e… --pull 12:9ab0…', 'exactly what a pull request would run (full SHAs)'],
+    ['thresh run unit --here --follow', 'what stands in your working tree, before anything is pushed'],
     ['id=$(thresh run unit --json | jq -r .runs[0])', 'only start it, and keep its id'],
   ]);
 }
 
-async function run(job: string, o: RunOptions, w: Work): Promise<void> {
-  const answer = await w.farm.post(['api', 'runs'], requestOf(job, o), verdictAnswer, {
+async function run(job: string, o: RunOptions, w: Work, { cwd, env }: Pick<Cli, 'cwd' | 'env'>): Promise<void> {
+  const request = requestOf(job, o);
+  if (o.here) request.here = await sendHere({ cwd, env }, w);
+  const answer = await w.farm.post(['api', 'runs'], request, verdictAnswer, {
     look: "see whether it began with 'thresh runs'",
   });
   heed(answer);
@@ -57,6 +63,7 @@ async function run(job: string, o: RunOptions, w: Work): Promise<void> {
 
 /** @throws FarmError BAD_USAGE */
 export function requestOf(job: string, o: RunOptions): RunRequest {
+  if (o.here && (o.ref || o.pull)) throw usage('--here is the source; leave out --ref and --pull');
   if (o.pull && !o.ref) throw usage('--pull wants --ref: the branch that the pull request goes to');
   if (o.ref && !o.repo) throw usage('--ref wants --repo');
   const request: RunRequest = { job };

@@ -29,13 +29,13 @@ declare module 'fastify' {
   }
 }
 
-const Params = Type.Object({
+export const attemptParams = Type.Object({
   run: Type.String({ pattern: '^[0-9]{1,20}$' }),
   step: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
   attempt: Type.String({ pattern: '^[1-9][0-9]{0,8}$' }),
 });
-type Params = Static<typeof Params>;
-const base = '/api/runs/:run/steps/:step/attempts/:attempt';
+export type AttemptParams = Static<typeof attemptParams>;
+export const attemptRoute = '/api/runs/:run/steps/:step/attempts/:attempt';
 
 /** Uploads that this process takes at the same time, and those of one attempt. */
 const mostAtOnce = { all: 64, attempt: 8 };
@@ -55,13 +55,13 @@ export const receive: FastifyPluginAsync<ReceiveDeps> = async (app, deps) => {
   });
   // Neither is read before the token was looked at, and files never whole.
   app.addContentTypeParser('application/octet-stream', (_request, body, done) => done(null, body));
-  app.addHook<{ Params: Params }>('onRequest', async (request) => {
+  app.addHook<{ Params: AttemptParams }>('onRequest', async (request) => {
     await admit(request, keyIn(request.params), deps);
   });
 
-  app.put<{ Params: Params & { '*': string }; Body: Readable }>(
-    `${base}/artifacts/*`,
-    { schema: { params: Params }, bodyLimit: artifactLimits.fileBytes, config: { slowBody: true } },
+  app.put<{ Params: AttemptParams & { '*': string }; Body: Readable }>(
+    `${attemptRoute}/artifacts/*`,
+    { schema: { params: attemptParams }, bodyLimit: artifactLimits.fileBytes, config: { slowBody: true } },
     async (request): Promise<Stored> => {
       const key = keyIn(request.params);
       const path = request.params['*'];
@@ -81,9 +81,9 @@ export const receive: FastifyPluginAsync<ReceiveDeps> = async (app, deps) => {
     },
   );
 
-  app.put<{ Params: Params; Body: unknown }>(
-    `${base}/manifest`,
-    { schema: { params: Params }, bodyLimit: artifactLimits.manifestBytes, config: { slowBody: true } },
+  app.put<{ Params: AttemptParams; Body: unknown }>(
+    `${attemptRoute}/manifest`,
+    { schema: { params: attemptParams }, bodyLimit: artifactLimits.manifestBytes, config: { slowBody: true } },
     async (request): Promise<Stored> => {
       const key = keyIn(request.params);
       if (!Value.Check(Manifest, request.body)) throw new FarmError('BAD_MANIFEST', { why: 'it is none' });
@@ -147,7 +147,11 @@ async function checkManifest(key: AttemptKey, { files }: Manifest, objects: Obje
 }
 
 /** @throws FarmError UNAUTHORIZED, ARTIFACT_TOKEN, ARTIFACT_REVOKED, UNAVAILABLE (this replica does not know the attempt yet) */
-async function admit(request: FastifyRequest, key: AttemptKey, deps: ReceiveDeps): Promise<void> {
+export async function admit(
+  request: FastifyRequest,
+  key: AttemptKey,
+  deps: Pick<ReceiveDeps, 'isAttemptToken' | 'right' | 'changed'>,
+): Promise<void> {
   const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
   const agent = header(request, artifactHeaders.agent);
   if (token === undefined || agent === undefined)
@@ -161,7 +165,7 @@ async function admit(request: FastifyRequest, key: AttemptKey, deps: ReceiveDeps
   if (deps.right(agent, key) === 'over') throw new FarmError('ARTIFACT_REVOKED', key);
 }
 
-const keyIn = ({ run, step, attempt }: Params): AttemptKey => ({ run, step, attempt: Number(attempt) });
+export const keyIn = ({ run, step, attempt }: AttemptParams): AttemptKey => ({ run, step, attempt: Number(attempt) });
 
 function header(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()];

@@ -43,6 +43,7 @@ export async function makeTask(run: Run, agentId: string, key: AttemptKey, term:
     type: run.type,
     trusted: run.trusted,
     ...(run.refs ? { refs: run.refs } : {}),
+    ...(run.source ? { source: run.source } : {}),
     spec,
     secrets,
     ...(Object.keys(secrets).length > 0 ? { sealedBy: curve.getPublicKey() } : {}),

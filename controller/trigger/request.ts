@@ -83,6 +83,7 @@ function retry(input: TriggerInput, { run: id }: RequestOf<'retry'>): Verdict {
     job: run.job,
     type: run.type,
     ...(run.refs ? { refs: run.refs } : {}),
+    ...(run.source ? { source: run.source } : {}),
     context: run.context,
     optional: run.optional,
     skipReport: run.skipReport,

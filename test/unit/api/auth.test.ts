@@ -20,6 +20,7 @@ const joinBody = {
 const routes: { method: 'GET' | 'POST'; url: string; payload?: object; token: 'admin' | 'join' | 'agent' | 'nobody' }[] = [
   { method: 'POST', url: '/api/runs', payload: { job: 'unit' }, token: 'admin' },
   { method: 'GET', url: '/api/runs', token: 'admin' },
+  { method: 'POST', url: '/api/uploads', payload: {}, token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}`, token: 'admin' },
   { method: 'GET', url: `/api/runs/${runId}/waiting`, token: 'admin' },
   { method: 'POST', url: `/api/runs/${runId}/cancel`, payload: {}, token: 'admin' },

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Refs } from '../../../protocol/change.ts';
+import { type Refs, repoOf } from '../../../protocol/change.ts';
 import type { RequestOf } from '../../../protocol/delivery.ts';
 import type { Job } from '../../../protocol/job.ts';
-import { farmWith, job, periodic, postsubmit, repo, shaA, shaB } from './given.ts';
+import { farmWith, job, periodic, postsubmit, repo, shaA, shaB, shaC } from './given.ts';
 
 const [org, name] = repo.split('/') as [string, string];
 const refs: Refs = { org, repo: name, baseRef: 'master', baseSha: shaA, pulls: [] };
@@ -36,6 +36,33 @@ describe('run', () => {
       assert.equal(run?.delivery, 'person/p1');
     });
   }
+
+  const here = { upload: 'd'.repeat(64), sha: shaC, org: 'local', repo: 'app', baseRef: 'topic' };
+  const trees: [string, Job[], string, string][] = [
+    ['of a job without a repository, under its own name', [periodic('nightly')], 'nightly', 'local/app'],
+    ['of a presubmit, in its repository', [job('unit')], 'unit', repo],
+    ['of a postsubmit rather than a presubmit', [job('t', { repo: 'o/pre' }), postsubmit('t', { repo: 'o/pre' })], 't', 'o/pre'],
+    [
+      'of a job of a Gerrit server',
+      [job('g', { repo: 'https://review.example/tools/farm' })],
+      'g',
+      'https://review.example/tools/farm',
+    ],
+  ];
+  for (const [what, jobs, name, of] of trees)
+    test(`a working tree is the source ${what}, trusted and not reported`, () => {
+      const [run] = farmWith(...jobs).ask({ kind: 'run', job: name, here }).creates;
+      assert.ok(run?.refs);
+      assert.deepEqual([repoOf(run.refs), run.refs.baseRef, run.refs.baseSha, run.refs.pulls], [of, 'topic', shaC, []]);
+      assert.deepEqual([run.source, run.trusted, run.skipReport], [{ upload: here.upload }, true, true]);
+      assert.equal('inline' in run.spec && run.spec.inline[0]?.builtin, 'checkout');
+    });
+
+  test('a working tree has no refs besides, and a name that leads nowhere else', () => {
+    const ask = (more: Partial<Ask>) => farmWith(periodic('nightly')).ask({ kind: 'run', job: 'nightly', here, ...more }).reason;
+    assert.match(ask({ refs }), /the working tree that was sent is what is tested/);
+    assert.match(ask({ here: { ...here, repo: '..' } }), /cannot be the name of a repository/);
+  });
 
   test('the priority that is asked for wins over the job’s', () => {
     const world = farmWith(job('deploy', { type: 'manual', priority: 'low' }));
