@@ -21,6 +21,19 @@ export type TestS3 = AsyncDisposable & {
  * them (ceph-mon, ceph-osd, radosgw, ceph-common). It is up in about 15 s: start one for a whole test file.
  */
 export async function startTestS3(): Promise<TestS3> {
+  // Somebody else may take a port between the moment it was found free and the moment Ceph takes it; then it never answers.
+  for (const readyMs of [35_000, 45_000]) {
+    const started = await startOnce(readyMs).catch((error: unknown) =>
+      error instanceof NotReady ? undefined : Promise.reject(error),
+    );
+    if (started) return started;
+  }
+  return startOnce(60_000);
+}
+
+class NotReady extends Error {}
+
+async function startOnce(readyMs: number): Promise<TestS3> {
   const dir = await mkdtemp(join(tmpdir(), 'thresh-s3-'));
   const children: ChildProcess[] = [];
   const env = { ...process.env, CEPH_CONF: join(dir, 'ceph.conf') };
@@ -53,7 +66,7 @@ export async function startTestS3(): Promise<TestS3> {
     serve('ceph-osd', '-i', osd);
     const gateway = serve('radosgw', '-n', 'client.rgw', `--rgw_frontends=beast endpoint=127.0.0.1:${rgw}`);
     const endpoint = `http://127.0.0.1:${rgw}`;
-    await answers(endpoint, gateway);
+    await answers(endpoint, gateway, readyMs);
     const credentials = { accessKeyId: randomBytes(8).toString('hex'), secretAccessKey: randomBytes(16).toString('hex') };
     const { accessKeyId, secretAccessKey } = credentials;
     const user = ['--uid=farm', '--display-name=farm', `--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`];
@@ -119,9 +132,9 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-async function answers(url: string, server: ChildProcess): Promise<void> {
-  for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(100)) {
-    if (server.exitCode !== null) throw new Error(`radosgw ended with code ${server.exitCode}`);
+async function answers(url: string, server: ChildProcess, readyMs: number): Promise<void> {
+  for (const deadline = performance.now() + readyMs; performance.now() < deadline; await sleep(100)) {
+    if (server.exitCode !== null) throw new NotReady(`radosgw ended with code ${server.exitCode}`);
     const ok = await fetch(url).then(
       async (r) => {
         await r.arrayBuffer();
@@ -131,5 +144,5 @@ async function answers(url: string, server: ChildProcess): Promise<void> {
     );
     if (ok) return;
   }
-  throw new Error('radosgw did not answer within a minute');
+  throw new NotReady(`radosgw did not answer within ${readyMs / 1000} s`);
 }
